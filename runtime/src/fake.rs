@@ -1,0 +1,3 @@
+/// An engine in memory.
+#[derive(Debug)]
+pub struct Fake;
