@@ -16,7 +16,7 @@ use rac_model::{AppName, ImageRef};
 use tokio::sync::broadcast;
 
 pub use error::{BackendError, PrepareError, StartError};
-pub use fake::Fake;
+pub use fake::{Behaviour, Fake};
 pub use instance::{
     Event, Exit, Instance, InstanceId, InstanceSpec, InvalidInstanceId, StopOutcome,
 };
