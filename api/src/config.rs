@@ -1,0 +1,139 @@
+//! The settings: flags, each with an environment variable.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use reqwest::Url;
+
+/// RAC's control plane: tokens, releases, and the change feed of the edges.
+#[derive(Debug, Parser)]
+#[command(name = "rac-api", version)]
+pub struct Config {
+    /// What to do; `serve` where nothing is said.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// How.
+    #[command(flatten)]
+    pub settings: Settings,
+}
+
+/// What the program does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Write the keys and the registry's configuration, and exit
+    Init,
+    /// Do the same, and serve until told to stop
+    Serve,
+}
+
+/// The settings of the API.
+#[derive(Debug, Clone, Args)]
+pub struct Settings {
+    /// Where everything that lasts is kept
+    #[arg(long, env = "RAC_HOME", default_value = ".rac", global = true)]
+    pub home: PathBuf,
+
+    /// The domain under which apps have their host names
+    #[arg(long, env = "RAC_DOMAIN", default_value = "localhost", global = true, value_parser = domain)]
+    pub domain: String,
+
+    /// The port of the edge, for URLs
+    #[arg(long, env = "RAC_PORT", default_value_t = 8080, global = true)]
+    pub port: u16,
+
+    /// How clients reach the edge [default: http://DOMAIN:PORT]
+    #[arg(long, env = "RAC_PUBLIC_URL", global = true, value_parser = public_url)]
+    pub public_url: Option<Url>,
+
+    /// Where to listen for requests that the edge forwards
+    #[arg(long, env = "RAC_API_LISTEN", default_value = "127.0.0.1:7000", global = true)]
+    pub listen: SocketAddr,
+
+    /// Where to listen for the registry and the edges: never reachable from outside
+    #[arg(long, env = "RAC_INTERNAL_LISTEN", default_value = "127.0.0.1:7001", global = true)]
+    pub internal_listen: SocketAddr,
+
+    /// Where the registry is
+    #[arg(long, env = "RAC_REGISTRY_URL", default_value = "http://127.0.0.1:7002", global = true, value_parser = registry_url)]
+    pub registry_url: Url,
+
+    /// The database [default: the file rac.db in the home directory]
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, global = true)]
+    pub database_url: Option<String>,
+
+    /// How often to compare the registry's tags with the releases
+    #[arg(long, env = "RAC_RECONCILE_INTERVAL", default_value = "30s", global = true, value_parser = interval)]
+    pub reconcile_interval: Duration,
+}
+
+fn domain(text: &str) -> Result<String, String> {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-')
+    };
+    let well_formed = text.len() <= 190 && text.split('.').all(label);
+    well_formed.then(|| text.to_owned()).ok_or_else(|| {
+        "write a host name in lower-case letters, such as rac.example, without a port".to_owned()
+    })
+}
+
+fn public_url(text: &str) -> Result<Url, String> {
+    let problem = "write an http or https URL without a path, such as https://rac.example";
+    let url: Url = text.parse().map_err(|_| problem.to_owned())?;
+    let well_formed = ["http", "https"].contains(&url.scheme())
+        && url.has_host()
+        && url.path() == "/"
+        && url.query().is_none();
+    well_formed.then_some(url).ok_or_else(|| problem.to_owned())
+}
+
+fn registry_url(text: &str) -> Result<Url, String> {
+    let problem = "write an http URL with a port and no path, such as http://127.0.0.1:7002";
+    let url: Url = text.parse().map_err(|_| problem.to_owned())?;
+    let well_formed = url.scheme() == "http" && url.port().is_some() && url.path() == "/";
+    well_formed.then_some(url).ok_or_else(|| problem.to_owned())
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text)
+        .ok()
+        .filter(|interval| *interval >= Duration::from_millis(100))
+        .ok_or_else(|| "write a duration of at least 100ms, such as 30s".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Config::command().debug_assert();
+    }
+
+    #[test]
+    fn settings_stand_before_or_after_the_command() {
+        let before = Config::parse_from(["rac-api", "--home", "/x", "init"]);
+        let after = Config::parse_from(["rac-api", "init", "--home", "/x"]);
+        assert_eq!(before.settings.home, after.settings.home);
+        assert_eq!(Config::parse_from(["rac-api"]).command, None);
+    }
+
+    #[test]
+    fn a_setting_that_cannot_work_is_refused() {
+        for bad in [
+            ["--domain", "a_b"],
+            ["--domain", "localhost:8080"],
+            ["--public-url", "ftp://x"],
+            ["--public-url", "http://x/y"],
+            ["--registry-url", "https://127.0.0.1:1"],
+            ["--registry-url", "http://registry"],
+            ["--reconcile-interval", "1ms"],
+        ] {
+            assert!(Config::try_parse_from(["rac-api", bad[0], bad[1]]).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,149 @@
+use actix_web::Resource;
+use actix_web::web::{Data, Json, Path, Query};
+use rac_model::{App, AppList, AppName, HostLabel, Release, ReleaseList};
+use serde::Deserialize;
+
+use super::{get, resource};
+use crate::clock;
+use crate::db::apps::{self, AppRow};
+use crate::db::releases::{self, ReleaseRow};
+use crate::db::{Db, DbError, routes};
+use crate::nodes::Nodes;
+use crate::problem::ApiError;
+use crate::urls::Urls;
+
+/// The items of a page, where nothing is said, and the most.
+const PAGE: u32 = 50;
+const MAX_PAGE: u32 = 100;
+
+pub(super) fn list_resource() -> Resource {
+    resource("/v1/apps", get().to(list))
+}
+
+pub(super) fn app_resource() -> Resource {
+    resource("/v1/apps/{app}", get().to(show))
+}
+
+pub(super) fn releases_resource() -> Resource {
+    resource("/v1/apps/{app}/releases", get().to(list_releases))
+}
+
+#[derive(Deserialize)]
+struct AppsPage {
+    after: Option<String>,
+    limit: Option<u32>,
+}
+
+#[derive(Deserialize)]
+struct ReleasesPage {
+    before: Option<u64>,
+    limit: Option<u32>,
+}
+
+/// Lists the apps by name.
+async fn list(
+    db: Data<Db>,
+    urls: Data<Urls>,
+    page: Query<AppsPage>,
+) -> Result<Json<AppList>, ApiError> {
+    let limit = limit(page.limit)?;
+    let rows = apps::page(db.reader(), page.after.as_deref().unwrap_or_default(), limit).await?;
+    let next = is_full(&rows, limit).then(|| rows.last().map(|app| app.name.to_string())).flatten();
+    let mut items = Vec::with_capacity(rows.len());
+    for row in rows {
+        items.push(app(&db, &urls, row).await?);
+    }
+    Ok(Json(AppList { items, next }))
+}
+
+/// Shows an app, and what the nodes know of it.
+async fn show(
+    db: Data<Db>,
+    urls: Data<Urls>,
+    nodes: Data<Nodes>,
+    path: Path<String>,
+) -> Result<Json<App>, ApiError> {
+    let row = find(&db, &urls, &path).await?;
+    let (app, nodes) = tokio::join!(app(&db, &urls, row.clone()), nodes.ask(&row.name));
+    Ok(Json(App { nodes, ..app? }))
+}
+
+/// Lists the releases of an app, the newest first.
+async fn list_releases(
+    db: Data<Db>,
+    urls: Data<Urls>,
+    path: Path<String>,
+    page: Query<ReleasesPage>,
+) -> Result<Json<ReleaseList>, ApiError> {
+    let limit = limit(page.limit)?;
+    let name = find(&db, &urls, &path).await?.name;
+    let before = page.before.unwrap_or(u64::MAX);
+    let rows = releases::page(db.reader(), &name, before, limit).await?;
+    let next = is_full(&rows, limit).then(|| rows.last().map(|r| r.number.to_string())).flatten();
+    let low = rows.last().map_or(0, |release| release.number);
+    let high = rows.first().map_or(0, |release| release.number);
+    let hosts = routes::of_releases(db.reader(), &name, low, high).await?;
+    let items = rows.into_iter().map(|row| release(&urls, &name, row, &hosts)).collect();
+    Ok(Json(ReleaseList { items, next }))
+}
+
+async fn find(db: &Db, urls: &Urls, name: &str) -> Result<AppRow, ApiError> {
+    let name: AppName = name.parse()?;
+    let found = apps::find(db.reader(), &name).await?;
+    found.ok_or_else(|| ApiError::AppNotFound { name, registry: urls.registry() })
+}
+
+async fn app(db: &Db, urls: &Urls, row: AppRow) -> Result<App, DbError> {
+    let host = HostLabel::of_app(&row.name);
+    let live = match routes::release_at(db.reader(), &host).await? {
+        Some(number) => releases::find(db.reader(), &row.name, number).await?,
+        None => None,
+    };
+    let live = live.map(|live| {
+        let hosts = [(host.clone(), live.number)];
+        release(urls, &row.name, live, &hosts)
+    });
+    Ok(App {
+        url: urls.of(&host),
+        created_at: clock::rfc3339(row.created_at),
+        pushed_at: clock::rfc3339(row.pushed_at),
+        release: live,
+        nodes: Vec::new(),
+        name: row.name,
+    })
+}
+
+/// A release with its URL: the app's own where it is live, its preview's otherwise.
+fn release(urls: &Urls, app: &AppName, row: ReleaseRow, hosts: &[(HostLabel, u64)]) -> Release {
+    let own = HostLabel::of_app(app);
+    let mut leads_here = hosts.iter().filter(|(_, number)| *number == row.number);
+    let live = leads_here.clone().any(|(host, _)| *host == own);
+    let preview = leads_here.next().map(|(host, _)| host);
+    let host = if live { Some(&own) } else { preview };
+    Release {
+        number: row.number,
+        tag: row.tag,
+        digest: row.digest,
+        image: row.image,
+        size: row.size,
+        pushed_at: clock::rfc3339(row.pushed_at),
+        live,
+        url: host.map(|host| urls.of(host)),
+        refused: row.refused,
+        spec: row.spec,
+        findings: row.findings,
+    }
+}
+
+fn limit(asked: Option<u32>) -> Result<u32, ApiError> {
+    let limit = asked.unwrap_or(PAGE);
+    if (1..=MAX_PAGE).contains(&limit) {
+        return Ok(limit);
+    }
+    Err(ApiError::BadRequest(format!("limit is a number from 1 to {MAX_PAGE}")))
+}
+
+/// A page that is not full is the last.
+fn is_full<T>(rows: &[T], limit: u32) -> bool {
+    rows.len() == limit as usize
+}

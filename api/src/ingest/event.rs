@@ -1,0 +1,105 @@
+use rac_model::{AppName, Digest, Tag};
+use serde::Deserialize;
+
+use crate::clock;
+use crate::registry::MANIFESTS;
+
+/// A push of a tag, as the registry tells of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Pushed {
+    pub(crate) app: AppName,
+    pub(crate) tag: Tag,
+    pub(crate) digest: Digest,
+    /// When, by the registry's clock.
+    pub(crate) at: i64,
+}
+
+#[derive(Deserialize)]
+struct Event {
+    timestamp: String,
+    action: String,
+    target: Target,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Target {
+    media_type: String,
+    digest: Digest,
+    repository: AppName,
+    tag: Tag,
+}
+
+impl Pushed {
+    /// Reads an event; nothing where it tells of something else (a layer, a pull, a manifest
+    /// without a tag, a name that no app can have).
+    pub(crate) fn read(body: &str) -> Option<Self> {
+        let Event { timestamp, action, target } = serde_json::from_str(body).ok()?;
+        let wanted = action == "push" && MANIFESTS.contains(&target.media_type.as_str());
+        let at = clock::parse(&timestamp)?;
+        let Target { digest, repository: app, tag, .. } = target;
+        wanted.then_some(Self { app, tag, digest, at })
+    }
+}
+
+/// Which run of the registry an event comes from.
+pub(crate) fn instance(body: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Event {
+        source: Source,
+    }
+    #[derive(Deserialize)]
+    struct Source {
+        #[serde(rename = "instanceID")]
+        instance_id: String,
+    }
+    let event: Event = serde_json::from_str(body).ok()?;
+    Some(event.source.instance_id)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn event(change: impl FnOnce(&mut Value)) -> Option<Pushed> {
+        let mut event = json!({
+            "id": "1", "timestamp": "2026-02-03T04:05:06.5Z", "action": "push",
+            "target": {
+                "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+                "digest": Digest::of(b"x"), "repository": "shop", "tag": "latest", "length": 7,
+                "url": "http://…",
+            },
+            "source": { "addr": "a:1", "instanceID": "7" },
+        });
+        change(&mut event);
+        Pushed::read(&event.to_string())
+    }
+
+    #[test]
+    fn a_push_of_a_tagged_manifest_is_one() {
+        let pushed = event(|_| {}).unwrap();
+        assert_eq!(pushed.app.as_str(), "shop");
+        assert_eq!(pushed.digest, Digest::of(b"x"));
+        assert_eq!(clock::rfc3339(pushed.at), "2026-02-03T04:05:06.5Z");
+    }
+
+    #[test]
+    fn nothing_else_is() {
+        assert_eq!(event(|e| e["action"] = "pull".into()), None);
+        assert_eq!(event(|e| e["timestamp"] = "now".into()), None);
+        assert_eq!(event(|e| e["target"]["mediaType"] = "application/octet-stream".into()), None);
+        assert_eq!(event(|e| e["target"]["repository"] = "a/b".into()), None);
+        assert_eq!(event(|e| e["target"]["repository"] = "admin".into()), None);
+        assert_eq!(event(|e| e["target"]["tag"] = Value::Null), None);
+        assert_eq!(event(|e| e["target"]["digest"] = "sha512:00".into()), None);
+        assert_eq!(event(|e| *e = json!([])), None);
+    }
+
+    #[test]
+    fn an_event_names_the_run_of_the_registry() {
+        assert_eq!(instance(r#"{"source":{"instanceID":"7"}}"#).as_deref(), Some("7"));
+        assert_eq!(instance("{}"), None);
+    }
+}

@@ -1,0 +1,26 @@
+//! The control plane: it signs the registry's tokens, learns of every push, turns pushes into
+//! releases, and tells the edges which release each URL leads to.
+//!
+//! It never touches a container, and no request to an app passes through it. Read [`server`] for
+//! how the parts are put together, then [`ingest`] and [`release`] for the way of a push, and
+//! [`feed`] for what the edges follow.
+
+mod clock;
+pub mod config;
+pub mod db;
+pub mod feed;
+pub mod home;
+mod http;
+mod image;
+mod ingest;
+pub mod keys;
+mod metrics;
+mod nodes;
+mod problem;
+mod reconcile;
+mod registry;
+mod registry_config;
+pub mod release;
+pub mod server;
+pub mod token;
+mod urls;

@@ -1,0 +1,172 @@
+//! Recording a release: one transaction that writes it, moves the routes that follow it, and
+//! numbers the changes for the feed.
+
+use rac_model::{AppName, Digest, HostLabel, Tag};
+use sqlx::AnyConnection;
+use tracing::info;
+
+use crate::clock;
+use crate::db::releases::ReleaseRow;
+use crate::db::{Db, DbError, apps, releases, routes};
+use crate::feed::Changes;
+pub use crate::image::{Image, Refusal};
+
+/// A push that is to become a release.
+#[derive(Debug, Clone)]
+pub struct Push {
+    /// The app.
+    pub app: AppName,
+    /// The tag.
+    pub tag: Tag,
+    /// What was pushed.
+    pub digest: Digest,
+    /// When the registry took it, in milliseconds since 1970.
+    pub pushed_at: i64,
+    /// What it is.
+    pub image: Result<Image, Refusal>,
+}
+
+/// What must hold for a push to be the tag's newest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unless {
+    /// A release of the tag was pushed later.
+    PushedLater,
+    /// The tag's newest release is another one than when the registry was asked about the tag.
+    NewerThan(Option<u64>),
+}
+
+/// What became of a push.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recorded {
+    /// A release with this number.
+    Release(u64),
+    /// Nothing: the tag's newest release has the same digest.
+    Same,
+    /// Nothing: the tag has moved on. Ask the registry where it stands.
+    Overtaken,
+}
+
+/// Records releases.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    db: Db,
+    changes: Changes,
+}
+
+impl Ledger {
+    /// A ledger in `db` that tells `changes` of every change to the routes.
+    pub fn new(db: Db, changes: Changes) -> Self {
+        Self { db, changes }
+    }
+
+    /// Records `push`, unless the tag has moved on. Recording twice is recording once.
+    ///
+    /// # Errors
+    /// The database fails, and nothing is recorded.
+    pub async fn record(&self, push: &Push, unless: Unless) -> Result<Recorded, DbError> {
+        let mut tx = self.db.write().await?;
+        let newest = releases::newest_of_tag(&mut *tx, &push.app, &push.tag).await?;
+        if newest.as_ref().is_some_and(|newest| newest.digest == push.digest) {
+            return Ok(Recorded::Same);
+        }
+        let overtaken = match unless {
+            Unless::PushedLater => {
+                newest.as_ref().is_some_and(|newest| newest.pushed_at > push.pushed_at)
+            }
+            Unless::NewerThan(seen) => newest.as_ref().map(|newest| newest.number) != seen,
+        };
+        if overtaken {
+            return Ok(Recorded::Overtaken);
+        }
+        // The registry says that this is the newer one, whatever its clock said.
+        let pushed_at =
+            newest.map_or(push.pushed_at, |newest| newest.pushed_at.max(push.pushed_at));
+        let number = apps::next_release(&mut tx, &push.app, pushed_at).await?;
+        let release = row(push, number, pushed_at);
+        releases::insert(&mut tx, &push.app, &release).await?;
+        let moved = move_routes(&mut tx, &push.app, &release).await?;
+        tx.commit().await.map_err(DbError::during("commit a release"))?;
+        if let Some(seq) = moved {
+            self.changes.tell(seq);
+        }
+        log(push, number);
+        Ok(Recorded::Release(number))
+    }
+}
+
+fn row(push: &Push, number: u64, pushed_at: i64) -> ReleaseRow {
+    let recorded_at = clock::now();
+    let (tag, digest) = (push.tag.clone(), push.digest);
+    match push.image.clone() {
+        Ok(Image { manifest, size, spec, findings }) => ReleaseRow {
+            number,
+            tag,
+            digest,
+            image: Some(manifest),
+            size,
+            pushed_at,
+            recorded_at,
+            refused: None,
+            spec: Some(spec),
+            findings,
+        },
+        Err(Refusal { manifest, size, reason }) => ReleaseRow {
+            number,
+            tag,
+            digest,
+            image: manifest,
+            size,
+            pushed_at,
+            recorded_at,
+            refused: Some(reason),
+            spec: None,
+            findings: Vec::new(),
+        },
+    }
+}
+
+/// Leads the host labels that follow the release's tag to it: the tag's preview, and the app's own
+/// for `latest`, or for any tag while no `latest` can run. Returns the number of the last change.
+async fn move_routes(
+    tx: &mut AnyConnection,
+    app: &AppName,
+    release: &ReleaseRow,
+) -> Result<Option<u64>, DbError> {
+    if release.refused.is_some() {
+        return Ok(None);
+    }
+    let now = release.recorded_at;
+    let mut moved = None;
+    if !release.tag.is_latest() {
+        let preview = HostLabel::of_preview(&release.tag, app);
+        moved = Some(routes::set(tx, &preview, app, release.number, now).await?);
+    }
+    let leads =
+        release.tag.is_latest() || !releases::any_runnable(&mut *tx, app, &Tag::latest()).await?;
+    if leads {
+        moved = Some(routes::set(tx, &HostLabel::of_app(app), app, release.number, now).await?);
+    }
+    Ok(moved)
+}
+
+fn log(push: &Push, number: u64) {
+    let Push { app, tag, digest, .. } = push;
+    match &push.image {
+        Ok(image) => info!(
+            app.name = %app,
+            release.number = number,
+            release.tag = %tag,
+            image.digest = %digest,
+            findings = image.findings.len(),
+            "Released `{app}` {number} ({tag})"
+        ),
+        Err(refusal) => info!(
+            app.name = %app,
+            release.number = number,
+            release.tag = %tag,
+            image.digest = %digest,
+            "Refused `{app}` {number} ({tag}): {}",
+            refusal.reason
+        ),
+    }
+}
