@@ -84,12 +84,11 @@ supervise() {
         setsid env --default-signal "$@" >>"$RAC_HOME/log/$name.log" 2>&1 &
         pid=$!
         echo "$pid" >"$RAC_HOME/run/$name.pid"
-        code=0
-        wait "$pid" || code=$?
-        # `wait` also returns at a signal.
-        while kill -0 "$pid" 2>/dev/null; do
+        # `wait` also returns at a signal; and it would print that the program was killed.
+        while :; do
             code=0
-            wait "$pid" || code=$?
+            wait "$pid" 2>/dev/null || code=$?
+            kill -0 "$pid" 2>/dev/null || break
         done
         [ -z "$stopping" ] || break
         ((SECONDS - started < 60)) || tenths=2
@@ -127,7 +126,7 @@ not_ready() {
 # One line for each event that a person cares about, until run.sh is told to stop.
 show_events() {
     while :; do
-        tail -q -n 0 -F "$RAC_HOME/log/api.log" "$RAC_HOME/log/edge.log" 2>/dev/null 9>&- \
+        tail --pid=$$ -q -n 0 -F "$RAC_HOME/log/api.log" "$RAC_HOME/log/edge.log" 2>/dev/null 9>&- \
             > >(exec jq --unbuffered -Rr -f "$here/scripts/events.jq" 9>&-) &
         events_pid=$!
         wait "$events_pid" || sleep 1

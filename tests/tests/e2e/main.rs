@@ -1,0 +1,59 @@
+//! The end-to-end tests: a whole RAC as `run.sh` starts it, pushed to with a real Docker, asked over
+//! real sockets.
+//!
+//! They share one stack, two at a time, each with apps of its own; those that kill, count or stop
+//! things come after them, one at a time, most with a stack of their own. Everything ends with the
+//! run, also where a test fails or the run is interrupted.
+
+#![allow(clippy::print_stdout, reason = "a test says what it found")]
+
+mod faults;
+mod leaks;
+mod misbehaving;
+mod push;
+mod runner;
+mod stack;
+mod streams;
+mod volumes;
+mod wake;
+mod world;
+
+use std::process::ExitCode;
+
+use runner::tests;
+
+fn main() -> ExitCode {
+    let together = tests![
+        push::a_push_becomes_a_url,
+        push::a_second_push_takes_over_without_a_gap,
+        push::a_tag_is_a_preview_with_a_url_of_its_own,
+        push::a_reserved_name_is_denied_and_the_reason_is_told,
+        push::a_malformed_name_is_denied_and_the_reason_is_told,
+        push::a_large_layer_streams_through_the_edge,
+        wake::an_unknown_app_is_a_page_that_says_how_to_push_it,
+        wake::a_woken_response_says_where_its_time_went,
+        wake::a_thousand_requests_start_one_container,
+        wake::an_idle_app_freezes_and_then_stops,
+        wake::a_request_and_its_body_reach_the_app_as_they_are,
+        streams::a_websocket_keeps_its_app_awake,
+        streams::server_sent_events_keep_their_app_awake,
+        misbehaving::an_app_on_other_ports_is_told_so,
+        misbehaving::an_app_that_ends_at_once_is_told_so,
+        misbehaving::an_app_on_loopback_only_is_told_so,
+        misbehaving::an_app_that_crashes_is_told_so,
+        misbehaving::an_app_that_never_listens_is_told_so,
+        misbehaving::an_app_that_ignores_its_stop_signal_is_told_so,
+        volumes::a_volume_outlives_its_instances,
+        stack::an_unknown_app_is_a_problem_with_a_code,
+        stack::the_internal_listener_is_not_reached_through_the_edge,
+    ];
+    let alone = tests![
+        leaks::two_hundred_starts_and_stops_leave_nothing,
+        stack::two_stacks_stand_side_by_side,
+        stack::ctrl_c_leaves_nothing,
+        stack::what_a_killed_run_left_is_gone_after_the_next,
+        faults::a_killed_process_is_back_and_warm_requests_go_on,
+        faults::a_lost_notification_costs_a_minute_at_most,
+    ];
+    runner::main(together, alone)
+}
