@@ -183,6 +183,7 @@ pub fn read(config: &ContainerConfig) -> (AppSpec, Vec<Finding>) {
     read_exposed(config, named_port, &mut spec, &mut findings);
     if !config.volumes.is_empty() {
         spec.scale_max = 1;
+        spec.exclusive = true;
     }
     spec.health = healthcheck_path(config);
     read_labels(&config.labels, &mut spec, &mut findings);
@@ -256,6 +257,12 @@ fn read_labels(labels: &BTreeMap<String, String>, spec: &mut AppSpec, findings: 
 
 /// Rules between settings.
 fn settle(config: &ContainerConfig, spec: &mut AppSpec, findings: &mut Vec<Finding>) {
+    if spec.protocol == Protocol::H2c {
+        findings.push(Finding::new(
+            "protocol_unsupported",
+            "LABEL rac.protocol=h2c is understood and not served yet: the app is asked with http1",
+        ));
+    }
     if !config.volumes.is_empty() && spec.scale_max > 1 {
         spec.scale_max = 1;
         findings.push(Finding::new(

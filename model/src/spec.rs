@@ -26,6 +26,9 @@ pub struct AppSpec {
     pub scale_min: u32,
     /// The most instances on a node.
     pub scale_max: u32,
+    /// Whether two instances must never run at once, as an app with a `VOLUME` has it.
+    #[serde(default)]
+    pub exclusive: bool,
     /// The memory limit, in bytes.
     pub memory: u64,
     /// The CPU limit, in thousandths of a processor.
@@ -75,6 +78,7 @@ impl Default for AppSpec {
             concurrency: 80,
             scale_min: 0,
             scale_max: 4,
+            exclusive: false,
             memory: 256 * 1024 * 1024,
             cpu_millis: 500,
             start_timeout: Duration::from_secs(60),

@@ -54,7 +54,8 @@ fn every_label_is_read() {
         &[],
         &[],
     ));
-    assert_eq!(findings, vec![]);
+    let codes: Vec<&str> = findings.iter().map(|finding| finding.code.as_str()).collect();
+    assert_eq!(codes, ["protocol_unsupported"]);
     let expected = AppSpec {
         port: 80,
         protocol: Protocol::H2c,
@@ -64,6 +65,7 @@ fn every_label_is_read() {
         concurrency: 1,
         scale_min: 1,
         scale_max: 2,
+        exclusive: false,
         memory: 1 << 30,
         cpu_millis: 1250,
         start_timeout: Duration::from_secs(2),
@@ -110,7 +112,8 @@ fn a_label_that_is_none_is_a_finding_and_others_are_left_alone() {
 
 #[test]
 fn an_app_with_a_volume_is_one_instance() {
-    assert_eq!(read(&image(&[], &[], &["/data"])).0.scale_max, 1);
+    let (spec, findings) = read(&image(&[], &[], &["/data"]));
+    assert_eq!((spec.scale_max, spec.exclusive, findings), (1, true, vec![]));
     let several = image(&[("rac.scale.max", "3")], &[], &["/data"]);
     assert_eq!(
         (read(&several).0.scale_max, codes(&several)),

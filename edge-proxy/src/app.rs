@@ -1,0 +1,493 @@
+//! One URL's app while it is awake, or while somebody waits for it. A cold app has no [`App`].
+//!
+//! A request [acquires](App::acquire) a [`Lease`] on an instance: at once where one has room, after
+//! a thaw where it is frozen, and after a start otherwise. All decisions about starting, freezing
+//! and stopping are made by the app's one [keeper](keeper), so that nothing is started twice
+//! however many requests wait.
+
+mod keeper;
+mod lease;
+mod plan;
+mod slot;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rac_model::{Failure, FailureCode, HostLabel, InstanceState, InstanceStatus, Route};
+use rac_runtime::{BackendError, Exit, InstanceId};
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, timeout};
+
+use crate::apps::Node;
+use crate::reports;
+use crate::start::{self, Started};
+
+pub use lease::{Lease, WakeTimes};
+pub use slot::Serving;
+
+use slot::{Power, Slot};
+
+/// The most requests that wait for one app.
+pub const QUEUE: usize = 1000;
+/// How long a request waits for an instance.
+pub const QUEUE_TIMEOUT: Duration = Duration::from_secs(60);
+/// An instance that ran for this long and then crashed is started again at once.
+const SOUND: Duration = Duration::from_secs(30);
+/// Between the starts of an app that crashes: doubled each time from the first to the second.
+const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// One URL's app.
+pub struct App {
+    host: HostLabel,
+    node: Arc<Node>,
+    state: Mutex<State>,
+    /// Tells the keeper that something changed that it may have to act on.
+    changed: Notify,
+}
+
+/// Why a request gets no instance.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Refused {
+    /// The app cannot be started, and will not be tried again before the time is over.
+    #[error("{}", failure.message)]
+    Failed {
+        /// Why.
+        failure: Failure,
+        /// When it makes sense to ask again.
+        retry_after: Duration,
+    },
+    /// The app was removed.
+    #[error("the app was removed")]
+    Gone,
+    /// The keeper has put the app to rest: ask the table for it again.
+    #[error("the app went to rest")]
+    Closed,
+}
+
+struct State {
+    route: Arc<Route>,
+    gone: bool,
+    closed: bool,
+    slots: Vec<Slot>,
+    waiting: VecDeque<Waiter>,
+    /// Whether a start is under way.
+    starting: bool,
+    /// Instances that have left the slots and are not gone yet.
+    stopping: usize,
+    trouble: Option<Trouble>,
+}
+
+struct Waiter {
+    seat: oneshot::Sender<Result<Lease, Refused>>,
+    since: Instant,
+}
+
+/// The app's starts have failed.
+struct Trouble {
+    strikes: u32,
+    until: Instant,
+    failure: Failure,
+}
+
+enum Claim {
+    Seated(Lease),
+    Thaw(Lease),
+    Wait(oneshot::Receiver<Result<Lease, Refused>>),
+    Refused(Refused),
+}
+
+impl App {
+    /// An app that does not run yet. Its keeper has to be spawned.
+    pub fn new(node: Arc<Node>, route: Arc<Route>) -> Arc<Self> {
+        let state = State {
+            route: Arc::clone(&route),
+            gone: false,
+            closed: false,
+            slots: Vec::new(),
+            waiting: VecDeque::new(),
+            starting: false,
+            stopping: 0,
+            trouble: None,
+        };
+        Arc::new(Self {
+            host: route.host.clone(),
+            node,
+            state: Mutex::new(state),
+            changed: Notify::new(),
+        })
+    }
+
+    /// The first label of the app's host.
+    pub fn host(&self) -> &HostLabel {
+        &self.host
+    }
+
+    /// The release that new instances are of.
+    pub fn route(&self) -> Arc<Route> {
+        Arc::clone(&self.state.lock().route)
+    }
+
+    /// Whether a request would be answered without a start.
+    pub fn is_awake(&self) -> bool {
+        self.state.lock().slots.iter().any(|slot| !slot.draining())
+    }
+
+    /// A place at an instance, waking the app if need be.
+    ///
+    /// # Errors
+    /// [`Refused`], with the time after which to ask again.
+    pub async fn acquire(self: &Arc<Self>) -> Result<Lease, Refused> {
+        match self.claim() {
+            Claim::Seated(lease) => Ok(lease),
+            Claim::Thaw(lease) => self.thaw(lease).await,
+            Claim::Refused(refused) => Err(refused),
+            Claim::Wait(seat) => {
+                self.changed.notify_one();
+                match timeout(QUEUE_TIMEOUT, seat).await {
+                    Ok(Ok(seated)) => seated,
+                    Ok(Err(_)) => Err(Refused::Closed),
+                    Err(_) => Err(self.refuse(
+                        FailureCode::QueueTimeout,
+                        "The app had no room for this request in 60 s: try again later.",
+                    )),
+                }
+            }
+        }
+    }
+
+    fn claim(self: &Arc<Self>) -> Claim {
+        let mut state = self.state.lock();
+        if state.closed {
+            return Claim::Refused(Refused::Closed);
+        }
+        if state.gone {
+            return Claim::Refused(Refused::Gone);
+        }
+        if let Some(slot) = state.best_slot() {
+            slot.in_flight += 1;
+            let lease = Lease::new(self, &slot.serving);
+            return match slot.power {
+                Power::Running => Claim::Seated(lease),
+                Power::Freezing | Power::Frozen => Claim::Thaw(lease),
+            };
+        }
+        if let Some(refused) = state.refused() {
+            return Claim::Refused(refused);
+        }
+        state.waiting.retain(|waiter| !waiter.seat.is_closed());
+        if state.waiting.len() >= QUEUE {
+            drop(state);
+            return Claim::Refused(self.refuse(
+                FailureCode::QueueFull,
+                "More requests wait for the app than its queue holds: try again later.",
+            ));
+        }
+        let (seat, receiver) = oneshot::channel();
+        state.waiting.push_back(Waiter { seat, since: Instant::now() });
+        Claim::Wait(receiver)
+    }
+
+    /// Thaws the instance of a lease, which keeps it from being frozen again meanwhile.
+    async fn thaw(self: &Arc<Self>, mut lease: Lease) -> Result<Lease, Refused> {
+        let asked = Instant::now();
+        let serving = Arc::clone(lease.serving());
+        let turn = serving.turn().await;
+        let queued = asked.elapsed();
+        let frozen = self.state.lock().slot(&serving).is_some_and(|s| s.power == Power::Frozen);
+        if frozen {
+            if let Err(error) = self.node.runtime.thaw(serving.id()).await {
+                drop(turn);
+                return Err(self.lost(&serving, &error));
+            }
+            if let Some(slot) = self.state.lock().slot(&serving) {
+                slot.power = Power::Running;
+            }
+        }
+        drop(turn);
+        if frozen {
+            let times = WakeTimes {
+                from: InstanceState::Frozen,
+                queue: queued,
+                start: asked.elapsed().saturating_sub(queued),
+                ready: Duration::ZERO,
+            };
+            self.node.reports.woke(&self.host, serving.release(), &times);
+            self.node.metrics.thaws.inc();
+            lease.woken(times);
+            self.seat_waiting();
+        }
+        Ok(lease)
+    }
+
+    /// An instance that the engine cannot thaw is given up.
+    fn lost(self: &Arc<Self>, serving: &Serving, error: &BackendError) -> Refused {
+        tracing::warn!(error = %rac_model::Chain(error), instance.id = %serving.id(),
+            "Could not thaw an instance of `{}`", self.host);
+        if let Some(slot) = self.state.lock().slot(serving) {
+            slot.drain_at = Some(Instant::now());
+        }
+        self.changed.notify_one();
+        self.refuse(FailureCode::NodeFailed, "The node could not thaw the app: try again.")
+    }
+
+    fn refuse(&self, code: FailureCode, message: &str) -> Refused {
+        let release = self.state.lock().route.release;
+        let failure = reports::failure(code, message.to_owned(), release);
+        Refused::Failed { failure, retry_after: Duration::from_secs(1) }
+    }
+
+    /// Gives room to those who wait, in the order in which they came.
+    pub(crate) fn seat_waiting(self: &Arc<Self>) {
+        let seated = {
+            let mut state = self.state.lock();
+            state.seat(self)
+        };
+        // Outside the lock: whoever has left meanwhile gives the lease back right here.
+        for (waiter, lease) in seated {
+            drop(waiter.seat.send(Ok(lease)));
+        }
+    }
+
+    /// A request is over.
+    fn give_back(self: &Arc<Self>, serving: &Serving) {
+        let idle = {
+            let mut state = self.state.lock();
+            let Some(slot) = state.slot(serving) else { return };
+            slot.in_flight = slot.in_flight.saturating_sub(1);
+            slot.idle_since = Instant::now();
+            slot.in_flight == 0
+        };
+        self.seat_waiting();
+        if idle {
+            self.changed.notify_one();
+        }
+    }
+
+    /// From now on, new instances are of `route`; the old ones serve until there is a new one.
+    pub fn set_route(&self, route: Arc<Route>) {
+        let mut state = self.state.lock();
+        if state.route.release != route.release {
+            state.trouble = None;
+        }
+        state.route = route;
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// Nothing leads here any more.
+    pub fn remove(&self) {
+        self.state.lock().gone = true;
+        self.changed.notify_one();
+    }
+
+    /// Takes over an instance that an earlier edge has started.
+    pub fn adopt(self: &Arc<Self>, serving: Arc<Serving>, frozen: bool) {
+        let power = if frozen { Power::Frozen } else { Power::Running };
+        self.state.lock().slots.push(Slot::new(serving, power));
+        self.changed.notify_one();
+    }
+
+    /// An instance has ended while it served.
+    pub fn exited(self: &Arc<Self>, id: &InstanceId, exit: Exit) {
+        let mut state = self.state.lock();
+        let Some(at) = state.slots.iter().position(|slot| slot.serving.id() == id) else { return };
+        let slot = state.slots.swap_remove(at);
+        slot.serving.pool().clear();
+        let release = slot.serving.release();
+        let failure = reports::failure_of_exit(exit, true, &state.route, release);
+        let sound = slot.started.elapsed() >= SOUND;
+        if release == state.route.release && !slot.draining() {
+            if sound {
+                state.trouble = None;
+            } else {
+                state.strike(failure.clone());
+            }
+        }
+        drop(state);
+        tracing::warn!(app.host = %self.host, instance.id = %id, exit.code = exit.code,
+            "`{}` ended while it served: {}", self.host, failure.message);
+        self.node.metrics.crashes.inc();
+        self.node.reports.failed(&self.host, failure);
+        self.node.dispose(slot.serving, self);
+        self.changed.notify_one();
+    }
+
+    fn started(self: &Arc<Self>, started: &Started) {
+        {
+            let mut state = self.state.lock();
+            state.starting = false;
+            state.slots.push(Slot::new(Arc::clone(&started.serving), Power::Running));
+            let release = state.route.release;
+            if started.serving.release() == release {
+                state.drain_other_releases(release);
+            }
+        }
+        self.node.reports.woke(&self.host, started.serving.release(), &started.times);
+        self.node.metrics.started(&started.times);
+        self.seat_started(started);
+        self.node.instances.check(started.serving.id());
+        self.changed.notify_one();
+    }
+
+    /// Those who waited for a start learn how long its parts took.
+    fn seat_started(self: &Arc<Self>, started: &Started) {
+        let seated = {
+            let mut state = self.state.lock();
+            state.seat(self)
+        };
+        for (waiter, mut lease) in seated {
+            lease.woken(started.times_since(waiter.since));
+            drop(waiter.seat.send(Ok(lease)));
+        }
+    }
+
+    fn not_started(self: &Arc<Self>, failure: Failure) {
+        self.node.reports.failed(&self.host, failure.clone());
+        self.node.metrics.failed_starts.inc();
+        let (waiting, refused) = {
+            let mut state = self.state.lock();
+            state.starting = false;
+            state.strike(failure);
+            // Where an older release still serves, those who wait are its own.
+            let served = state.slots.iter().any(|slot| !slot.draining());
+            let refused = state.refused();
+            (if served { VecDeque::new() } else { std::mem::take(&mut state.waiting) }, refused)
+        };
+        let refused = refused.unwrap_or(Refused::Closed);
+        for waiter in waiting {
+            drop(waiter.seat.send(Err(refused.clone())));
+        }
+        self.changed.notify_one();
+    }
+
+    /// What the app's instances do.
+    pub fn instances(&self) -> Vec<InstanceStatus> {
+        self.state.lock().slots.iter().map(Slot::status).collect()
+    }
+
+    /// When the app was last used, if it is idle; `None` while it serves.
+    pub fn idle_since(&self) -> Option<Instant> {
+        let state = self.state.lock();
+        let busy = state.starting || !state.waiting.is_empty();
+        if busy || state.route.spec.scale_min > 0 || state.slots.iter().any(|s| s.in_flight > 0) {
+            return None;
+        }
+        state.slots.iter().map(|slot| slot.idle_since).max()
+    }
+
+    /// Stops idle instances now, because the node needs their memory.
+    pub fn yield_memory(&self) {
+        for slot in self.state.lock().slots.iter_mut().filter(|slot| slot.in_flight == 0) {
+            slot.drain_at = Some(Instant::now());
+        }
+        self.changed.notify_one();
+    }
+
+    async fn start(self: Arc<Self>) {
+        let route = self.route();
+        match start::start(&self.node, &self, &route).await {
+            Ok(started) => self.started(&started),
+            Err(failure) => {
+                tracing::warn!(app.host = %self.host, failure.code = failure.code.as_str(),
+                    "Could not start `{}`: {}", self.host, failure.message);
+                self.not_started(failure);
+            }
+        }
+    }
+
+    async fn stop(self: Arc<Self>, serving: Arc<Serving>) {
+        self.node.stop(serving, &self).await;
+        let mut state = self.state.lock();
+        state.stopping = state.stopping.saturating_sub(1);
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    async fn freeze(self: Arc<Self>, serving: Arc<Serving>) {
+        let _turn = serving.turn().await;
+        let still_idle = self
+            .state
+            .lock()
+            .slot(&serving)
+            .is_some_and(|slot| slot.in_flight == 0 && slot.power == Power::Freezing);
+        let frozen = if still_idle {
+            serving.pool().clear();
+            self.node.runtime.freeze(serving.id()).await
+        } else {
+            Ok(())
+        };
+        if let Err(error) = &frozen {
+            tracing::warn!(error = %rac_model::Chain(error), "Could not freeze `{}`", self.host);
+        }
+        if let Some(slot) = self.state.lock().slot(&serving) {
+            slot.frozen(still_idle && frozen.is_ok());
+        }
+        self.changed.notify_one();
+    }
+}
+
+impl State {
+    /// The running instance with the most room, else a frozen one.
+    fn best_slot(&mut self) -> Option<&mut Slot> {
+        let current = self.route.release;
+        self.slots.iter_mut().filter(|slot| slot.has_room()).min_by_key(|slot| {
+            let older = slot.serving.release() != current;
+            (older, slot.power != Power::Running, slot.in_flight)
+        })
+    }
+
+    fn slot(&mut self, serving: &Serving) -> Option<&mut Slot> {
+        self.slots.iter_mut().find(|slot| slot.serving.id() == serving.id())
+    }
+
+    /// Pairs those who wait with running instances that have room.
+    fn seat(&mut self, app: &Arc<App>) -> Vec<(Waiter, Lease)> {
+        let mut seated = Vec::new();
+        self.waiting.retain(|waiter| !waiter.seat.is_closed());
+        while !self.waiting.is_empty() {
+            let Some(slot) = self.best_slot().filter(|slot| slot.power == Power::Running) else {
+                break;
+            };
+            slot.in_flight += 1;
+            let lease = Lease::new(app, &slot.serving);
+            if let Some(waiter) = self.waiting.pop_front() {
+                seated.push((waiter, lease));
+            }
+        }
+        seated
+    }
+
+    fn refused(&self) -> Option<Refused> {
+        let trouble = self.trouble.as_ref()?;
+        let retry_after = trouble.until.checked_duration_since(Instant::now())?;
+        Some(Refused::Failed { failure: trouble.failure.clone(), retry_after })
+    }
+
+    fn strike(&mut self, failure: Failure) {
+        let strikes = self.trouble.as_ref().map_or(0, |trouble| trouble.strikes);
+        let (first, longest) = BACKOFF;
+        let pause = first.saturating_mul(1 << strikes.min(6)).min(longest);
+        self.trouble = Some(Trouble {
+            strikes: strikes.saturating_add(1),
+            until: Instant::now() + pause,
+            failure,
+        });
+    }
+
+    fn drain_other_releases(&mut self, current: u64) {
+        let now = Instant::now();
+        for slot in &mut self.slots {
+            if slot.serving.release() != current {
+                slot.drain_at.get_or_insert(now);
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("App").field("host", &self.host).finish_non_exhaustive()
+    }
+}

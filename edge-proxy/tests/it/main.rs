@@ -1,0 +1,17 @@
+//! The edge as its clients see it: real sockets, the fake engine, real time.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    missing_docs,
+    unreachable_pub,
+    reason = "these are tests"
+)]
+
+mod client;
+mod failing;
+mod lifecycle;
+mod rig;
+mod serving;
+mod websocket;

@@ -1,0 +1,174 @@
+//! An edge on a port of its own, with the fake engine behind it.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rac_edge::apex::Apex;
+use rac_edge::apps::{Apps, Instances, Node, Table};
+use rac_edge::feed::{FeedStatus, HostChange};
+use rac_edge::images::{Images, Tokens};
+use rac_edge::metrics::Metrics;
+use rac_edge::reports::Reports;
+use rac_edge::routes::{Change, Routes};
+use rac_edge::server::Server;
+use rac_edge::service::Edge;
+use rac_model::feed::Position;
+use rac_model::{AppName, AppSpec, Digest, HostLabel, NodeHost, Route, Tag};
+use rac_runtime::{Fake, PrepareError};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+pub struct Rig {
+    pub fake: Fake,
+    pub address: SocketAddr,
+    pub apps: Apps,
+    changed: mpsc::Sender<HostChange>,
+    shutdown: CancellationToken,
+    serving: Option<JoinHandle<()>>,
+    home: Option<tempfile::TempDir>,
+}
+
+struct AnyToken;
+
+#[async_trait]
+impl Tokens for AnyToken {
+    async fn pull(&self, _app: &AppName) -> Result<String, PrepareError> {
+        Ok("token".to_owned())
+    }
+}
+
+impl Rig {
+    pub async fn new() -> Self {
+        Self::with(Fake::new()).await
+    }
+
+    pub async fn with(fake: Fake) -> Self {
+        Self::start(fake, tempfile::tempdir().unwrap()).await
+    }
+
+    async fn start(fake: Fake, home: tempfile::TempDir) -> Self {
+        let shutdown = CancellationToken::new();
+        let runtime = Arc::new(fake.clone());
+        let node = Arc::new(Node {
+            name: "here".to_owned(),
+            images: Images::new(runtime.clone(), Arc::new(AnyToken)),
+            runtime,
+            reports: Reports::default(),
+            metrics: Metrics::default(),
+            starts: Semaphore::new(4),
+            instances: Instances::default(),
+            table: Table::default(),
+        });
+        let routes = Routes::open(&home.path().join("routes.redb")).unwrap();
+        let apps = Apps::new(node, routes, shutdown.clone());
+        apps.adopt().await.unwrap();
+        let nobody = SocketAddr::from(([127, 0, 0, 1], 9));
+        let edge = Arc::new(Edge {
+            domain: "rac.test".parse().unwrap(),
+            address: "rac.test:8080".to_owned(),
+            trusted: "".parse().unwrap(),
+            apps: apps.clone(),
+            apex: Apex::new(nobody, nobody),
+            feed: watch::channel(FeedStatus::default()).1,
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = Server::new(listener, edge, 256);
+        let (changed, changes) = mpsc::channel(16);
+        let (tending, stop) = (apps.clone(), shutdown.clone());
+        let serving = tokio::spawn(async move {
+            tokio::join!(server.serve(stop), tending.clone().tend(changes));
+            tending.rest().await;
+        });
+        let serving = Some(serving);
+        Self { fake, address, apps, changed, shutdown, serving, home: Some(home) }
+    }
+
+    /// Ends the edge as SIGTERM does, and starts another one with the same engine and routes.
+    pub async fn restart(mut self) -> Self {
+        self.shutdown.cancel();
+        self.serving.take().unwrap().await.unwrap();
+        let home = self.home.take().unwrap();
+        let fake = self.fake.clone();
+        // The store is locked until the last handle on it is gone.
+        drop(self);
+        Self::start(fake, home).await
+    }
+
+    /// A release as the feed brings it.
+    pub async fn release(&self, route: Route) {
+        let host = route.host.clone();
+        let position = Position { epoch: "test".to_owned(), number: route.release };
+        self.apps.routes().apply(vec![Change::Set(Box::new(route.clone()))], &position).unwrap();
+        self.changed.send(HostChange { host, route: Some(route) }).await.unwrap();
+    }
+
+    pub async fn remove(&self, host: &HostLabel) {
+        let position = Position { epoch: "test".to_owned(), number: 1000 };
+        self.apps.routes().apply(vec![Change::Removed(host.clone())], &position).unwrap();
+        self.changed.send(HostChange { host: host.clone(), route: None }).await.unwrap();
+    }
+
+    pub fn status(&self, app: &str) -> NodeHost {
+        let status = self.apps.status(&app.parse().unwrap());
+        let own = status.hosts.into_iter().find(|host| host.host.as_str() == app);
+        own.unwrap_or(NodeHost {
+            host: app.parse().unwrap(),
+            instances: vec![],
+            failure: None,
+            wakes: vec![],
+        })
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}
+
+/// Release `number` of `app`, run as `spec` says.
+pub fn route(app: &str, number: u64, spec: AppSpec) -> Route {
+    let app: AppName = app.parse().unwrap();
+    Route {
+        host: HostLabel::of_app(&app),
+        image: Digest::of(format!("{app} {number}").as_bytes()),
+        app,
+        tag: Tag::latest(),
+        release: number,
+        spec,
+    }
+}
+
+/// Idles soon, so that a test does not wait.
+pub fn short_lived() -> AppSpec {
+    AppSpec {
+        freeze: Some(Duration::from_millis(100)),
+        idle: Some(Duration::from_millis(400)),
+        start_timeout: Duration::from_millis(300),
+        ..AppSpec::default()
+    }
+}
+
+/// Waits until `condition` holds, and fails after ten seconds.
+#[track_caller]
+pub fn until<F: Future<Output = bool>>(
+    what: &str,
+    mut condition: impl FnMut() -> F,
+) -> impl Future<Output = ()> {
+    let what = what.to_owned();
+    let caller = std::panic::Location::caller();
+    async move {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !condition().await {
+            assert!(Instant::now() < deadline, "{what} did not come true ({caller})");
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
