@@ -114,10 +114,7 @@ impl Routes {
             let (first, last) = record::keys_of(app);
             let mut found = Vec::new();
             for entry in routes.range(first.as_str()..last.as_str())? {
-                let (key, record) = entry?;
-                if record::is_of(key.value(), app) {
-                    found.extend(self.decode(record.value()));
-                }
+                found.extend(self.decode(entry?.1.value()));
             }
             Ok(found)
         })

@@ -18,14 +18,8 @@ pub(super) fn key(host: &HostLabel) -> String {
 
 /// The first key that can belong to `app`, and one behind the last.
 pub(super) fn keys_of(app: &AppName) -> (String, String) {
-    // `.` follows `-` in ASCII.
+    // In ASCII `.` follows `-`, and only a preview's key goes on with two hyphens.
     (app.to_string(), format!("{app}-."))
-}
-
-/// Whether a key is one of `app`'s.
-pub(super) fn is_of(key: &str, app: &AppName) -> bool {
-    key.strip_prefix(app.as_str())
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with(SEPARATOR))
 }
 
 /// A record: its version, the generation that it was last sent in, and the route in JSON.
