@@ -33,8 +33,15 @@ struct Inner {
     ready: Mutex<HashSet<ImageRef>>,
     flights: Mutex<HashMap<ImageRef, Flight>>,
     fetches: Semaphore,
-    backlog: Mutex<VecDeque<HostLabel>>,
+    backlog: Mutex<Backlog>,
     more: Notify,
+}
+
+/// Apps in the order in which their images are prepared ahead, each once.
+#[derive(Default)]
+struct Backlog {
+    order: VecDeque<HostLabel>,
+    members: HashSet<HostLabel>,
 }
 
 /// Where the rights to pull come from.
@@ -141,8 +148,8 @@ impl Images {
     /// Wants the image of `host` prepared ahead.
     pub fn want(&self, host: HostLabel) {
         let mut backlog = self.0.backlog.lock();
-        if backlog.len() < BACKLOG && !backlog.contains(&host) {
-            backlog.push_back(host);
+        if backlog.order.len() < BACKLOG && backlog.members.insert(host.clone()) {
+            backlog.order.push_back(host);
             self.0.more.notify_one();
         }
     }
@@ -150,11 +157,22 @@ impl Images {
     /// The next app whose image is wanted ahead.
     pub async fn next_wanted(&self) -> HostLabel {
         loop {
-            if let Some(host) = self.0.backlog.lock().pop_front() {
+            if let Some(host) = self.take_wanted() {
                 return host;
             }
             self.0.more.notified().await;
         }
+    }
+
+    fn take_wanted(&self) -> Option<HostLabel> {
+        let mut backlog = self.0.backlog.lock();
+        let host = backlog.order.pop_front()?;
+        backlog.members.remove(&host);
+        if !backlog.order.is_empty() {
+            // One notification wakes one worker, and two pushes may have made only one.
+            self.0.more.notify_one();
+        }
+        Some(host)
     }
 
     /// Gives back the room of every prepared image that is not in `kept`.

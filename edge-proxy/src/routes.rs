@@ -139,6 +139,21 @@ impl Routes {
         })
     }
 
+    /// The hosts of the routes that are `wanted`.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn select(&self, wanted: impl Fn(&Route) -> bool) -> Result<Vec<HostLabel>, RoutesError> {
+        self.read("read all routes", |routes| {
+            let mut hosts = Vec::new();
+            for entry in routes.iter()? {
+                let route = self.decode(entry?.1.value()).filter(|route| wanted(route));
+                hosts.extend(route.map(|route| route.host));
+            }
+            Ok(hosts)
+        })
+    }
+
     /// How many routes there are.
     ///
     /// # Errors

@@ -35,6 +35,7 @@ impl Apps {
         let work = async {
             let workers = (0..WORKERS).map(|_| self.prepare_ahead());
             tokio::join!(
+                self.catch_up(),
                 self.follow_changes(changes),
                 futures_util::future::join_all(workers),
                 self.follow_events(),
@@ -53,6 +54,27 @@ impl Apps {
         while let Some(change) = changes.recv().await {
             self.changed(change);
         }
+    }
+
+    /// What an earlier edge did not come to: images that are not prepared, and apps that are to be
+    /// awake all the time.
+    async fn catch_up(&self) {
+        let missing = match self.behind().await {
+            Ok(missing) => missing,
+            Err(error) => return warn!("Could not find out which images are missing: {error:#}"),
+        };
+        for host in missing {
+            self.node.images.want(host);
+        }
+    }
+
+    async fn behind(&self) -> anyhow::Result<Vec<HostLabel>> {
+        let prepared: HashSet<ImageRef> = self.node.runtime.images().await?.into_iter().collect();
+        let routes = self.routes.clone();
+        let select = move || {
+            routes.select(|route| route.spec.scale_min > 0 || !prepared.contains(&route.image()))
+        };
+        Ok(tokio::task::spawn_blocking(select).await??)
     }
 
     async fn prepare_ahead(&self) {

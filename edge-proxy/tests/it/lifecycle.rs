@@ -130,3 +130,13 @@ async fn an_instance_that_ended_unseen_is_found_out() {
     rig.fake.lose_events();
     until("it is known to be gone", || async { rig.status("shop").instances.is_empty() }).await;
 }
+
+#[tokio::test]
+async fn an_edge_prepares_at_its_start_what_an_earlier_one_did_not_come_to() {
+    let rig = Rig::new().await;
+    let missed = route("shop", 1, AppSpec::default());
+    rig.store(missed.clone());
+    let rig = rig.restart().await;
+    until("the image is prepared", || async { rig.fake.prepared(&missed.image()).await.unwrap() })
+        .await;
+}

@@ -103,10 +103,15 @@ impl Rig {
 
     /// A release as the feed brings it.
     pub async fn release(&self, route: Route) {
+        self.store(route.clone());
         let host = route.host.clone();
-        let position = Position { epoch: "test".to_owned(), number: route.release };
-        self.apps.routes().apply(vec![Change::Set(Box::new(route.clone()))], &position).unwrap();
         self.changed.send(HostChange { host, route: Some(route) }).await.unwrap();
+    }
+
+    /// A release that was stored, and that nobody has acted on.
+    pub fn store(&self, route: Route) {
+        let position = Position { epoch: "test".to_owned(), number: route.release };
+        self.apps.routes().apply(vec![Change::Set(Box::new(route))], &position).unwrap();
     }
 
     pub async fn remove(&self, host: &HostLabel) {
