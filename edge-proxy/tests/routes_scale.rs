@@ -1,6 +1,9 @@
 //! What a node's copy of the routes costs when there are many apps. Alone in its program, because
 //! it measures the program's memory.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic, and so may what it calls")]
+#![allow(clippy::print_stdout, reason = "a test says what it measured")]
+
 use std::fs;
 
 use rac_edge::routes::{Change, Routes};
