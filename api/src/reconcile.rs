@@ -92,6 +92,7 @@ impl Reconciler {
     async fn compare_and_log(&self) -> Duration {
         match self.compare().await {
             Ok(Compared { found, unsettled, tags }) => {
+                self.metrics.comparisons.inc();
                 if found > 0 {
                     info!(found, "Found {found} pushes that nobody had told of");
                 }

@@ -1,0 +1,20 @@
+//! The API against a real registry, a real database and real sockets.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "in tests, a failed assumption is a failed test"
+)]
+
+mod apps;
+mod bad_tokens;
+mod feed;
+mod forge;
+mod hook;
+mod image;
+mod push;
+mod reconcile;
+mod stack;
+mod tokens;
