@@ -30,12 +30,13 @@ demo_live() {
 }
 
 demo_request() {
-    local timing
+    local status timing
     say
     say "\$ curl http://hello.$apex/     ($1)"
-    timing=$(curl -s -m 70 -D "$demo_work/head" -o "$demo_work/body" -w '%{time_starttransfer}' \
-        -H "Host: hello.$apex" "http://127.0.0.1:$RAC_PORT/")
+    read -r status timing < <(curl -s -m 70 -D "$demo_work/head" -o "$demo_work/body" \
+        -w '%{http_code} %{time_starttransfer}\n' -H "Host: hello.$apex" "http://127.0.0.1:$RAC_PORT/")
     cat "$demo_work/body"
+    [ "$status" = 200 ] || die "That was no 200 but a $status: $RAC_HOME/log/edge.log says why."
     say "  first byte after $(jq -rn "$timing * 10000 | round / 10") ms"
     sed -n 's/\r$//; s/^[Ss]erver-[Tt]iming: /  Server-Timing: /p' "$demo_work/head"
 }

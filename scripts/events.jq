@@ -2,6 +2,7 @@
 (fromjson? // empty)
 | select(type == "object")
 | (.fields // .) as $fields
+| select((.target // "") | startswith("rac_"))
 | select(.level == "INFO" or .level == "WARN" or .level == "ERROR")
 | (now | strflocaltime("%H:%M:%S")) + "  "
   + (if .level == "INFO" then "" else (.level | ascii_downcase) + ": " end)

@@ -137,8 +137,9 @@ async fn sleeping(apex: &Host, host: &Host, app: &str) -> Result<Option<Option<I
         host.get("/").await?;
         return Ok(None);
     };
-    let mut states = known.instances.into_iter().map(|instance| instance.state);
-    Ok(Some(states.find(|state| *state != InstanceState::Stopped)))
+    let awake =
+        |state: &InstanceState| matches!(state, InstanceState::Running | InstanceState::Frozen);
+    Ok(Some(known.instances.into_iter().map(|instance| instance.state).find(awake)))
 }
 
 /// Asks until the connection is taken; returns when the first byte came, and the whole response.

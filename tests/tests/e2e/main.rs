@@ -46,6 +46,9 @@ fn main() -> ExitCode {
         volumes::a_volume_outlives_its_instances,
         stack::an_unknown_app_is_a_problem_with_a_code,
         stack::the_internal_listener_is_not_reached_through_the_edge,
+        stack::whoever_is_not_root_is_told_in_one_sentence,
+        stack::a_taken_port_is_told_in_one_sentence,
+        stack::a_missing_package_without_apt_is_told_in_one_sentence,
     ];
     let alone = tests![
         leaks::two_hundred_starts_and_stops_leave_nothing,

@@ -3,10 +3,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use rac_model::FailureCode;
-use rac_tests::{Image, soon};
+use rac_tests::Image;
 use tokio::time::Instant;
 
-use crate::world::World;
+use crate::world::{World, stopped};
 
 pub(crate) async fn an_app_on_other_ports_is_told_so(world: Arc<World>) -> Result<()> {
     let image = slow_to_give_up().expose(8080).env("LISTEN", "0.0.0.0:8081,0.0.0.0:8082");
@@ -75,9 +75,6 @@ async fn told(world: &World, image: &Image, name: &str, code: FailureCode) -> Re
     let failure = host.failure.context("it failed")?;
     ensure!(failure.code == code, "{failure:?}");
     ensure!(app.first.body.contains(&failure.message), "{:?} {failure:?}", app.first);
-    soon("nothing of it runs", async || {
-        Ok(apex.node_host(name).await?.is_some_and(|host| host.instances.is_empty()))
-    })
-    .await?;
+    stopped(&apex, name).await?;
     Ok(failure.message)
 }

@@ -1,8 +1,11 @@
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::process::Command;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use rac_model::Problem;
-use rac_tests::{Answer, Image, Traces};
+use rac_tests::{Answer, Image, Traces, checkout};
 use reqwest::{Method, StatusCode};
 use rustix::process::Signal;
 
@@ -72,5 +75,45 @@ pub(crate) async fn what_a_killed_run_left_is_gone_after_the_next(world: Arc<Wor
     stack.end(Signal::INT).await?;
     let left = Traces::outside(&stack.name(), &stack.home())?;
     ensure!(left == Traces::none(), "{left:?}");
+    Ok(())
+}
+
+pub(crate) async fn whoever_is_not_root_is_told_in_one_sentence(_: Arc<World>) -> Result<()> {
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", "65534", "--clear-groups"]).arg(checkout().join("run.sh"));
+    refused(command, "needs root")
+}
+
+pub(crate) async fn a_taken_port_is_told_in_one_sentence(world: Arc<World>) -> Result<()> {
+    let port = world.stack().port().to_string();
+    let mut command = Command::new(checkout().join("run.sh"));
+    command.env("RAC_HOME", world.work().join("taken")).env("RAC_PORT", &port);
+    command.env("RAC_BASE_PORT", "19990");
+    refused(command, &format!("Port {port} is taken"))
+}
+
+pub(crate) async fn a_missing_package_without_apt_is_told_in_one_sentence(
+    world: Arc<World>,
+) -> Result<()> {
+    let programs = world.work().join("programs");
+    fs::create_dir_all(&programs).context("create a directory of programs")?;
+    for dir in ["/usr/bin", "/usr/sbin"] {
+        for program in fs::read_dir(dir).context("list the programs")?.flatten() {
+            if program.file_name() != "apt-get" && program.file_name() != "nft" {
+                let _ = symlink(program.path(), programs.join(program.file_name()));
+            }
+        }
+    }
+    let mut command = Command::new(checkout().join("run.sh"));
+    command.env("PATH", programs).env("RAC_HOME", world.work().join("missing"));
+    refused(command, "nftables")
+}
+
+/// Runs `run.sh`, which must end with one line that has `reason` in it.
+fn refused(mut command: Command, reason: &str) -> Result<()> {
+    let output = command.output().context("run run.sh")?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(output.status.code() == Some(1), "{}: {said}", output.status);
+    ensure!(said.contains(reason) && said.lines().count() == 1, "run.sh said: {said}");
     Ok(())
 }

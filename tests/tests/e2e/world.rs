@@ -1,5 +1,5 @@
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +39,11 @@ impl World {
         ensure!(status.success(), "run.sh ended with {status}: {}", world.stack.output());
         drop(world.docker);
         fs::remove_dir_all(&world.work).context("remove what the tests left")
+    }
+
+    /// Where tests may keep files; it goes with the run.
+    pub(crate) fn work(&self) -> &Path {
+        &self.work
     }
 
     /// What to push with.
