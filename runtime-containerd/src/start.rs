@@ -1,0 +1,36 @@
+use containerd_client::services::v1::StartRequest;
+use rac_model::InstanceState;
+use rac_runtime::{BackendError, Instance, InstanceId, StartError};
+
+use crate::client::request;
+use crate::connect::Engine;
+
+impl Engine {
+    pub(crate) async fn start(&self, id: &InstanceId) -> Result<Instance, StartError> {
+        let start = StartRequest { container_id: id.to_string(), ..StartRequest::default() };
+        match self.client.tasks().start(request(start)).await {
+            Ok(_) => match self.set_present(id, InstanceState::Running) {
+                Some(instance) => Ok(instance),
+                None => self.started_before(id).await,
+            },
+            // It runs already, it has ended, or there is no such thing.
+            Err(status) => match self.started_before(id).await {
+                Ok(instance) if instance.state == InstanceState::Created => {
+                    Err(BackendError::during("start the task")(status).into())
+                }
+                known => known,
+            },
+        }
+    }
+
+    async fn started_before(&self, id: &InstanceId) -> Result<Instance, StartError> {
+        self.read(id).await?.ok_or_else(|| StartError::NoSuchInstance(id.clone()))
+    }
+
+    fn set_present(&self, id: &InstanceId, state: InstanceState) -> Option<Instance> {
+        let mut present = self.present.lock();
+        let instance = present.get_mut(id)?;
+        instance.state = state;
+        Some(instance.clone())
+    }
+}

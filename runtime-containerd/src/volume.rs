@@ -1,0 +1,170 @@
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, lchown, symlink};
+use std::path::{Path, PathBuf};
+
+use containerd_client::services::v1::snapshots::ViewSnapshotRequest;
+use rac_model::{Digest, ImageRef};
+use rac_runtime::{BackendError, StartError};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, chmodat, fstat, readlinkat, statat};
+use tokio::task::spawn_blocking;
+use uuid::Uuid;
+
+use crate::client::{SNAPSHOTTER, request};
+use crate::connect::Engine;
+use crate::files::make_private;
+use crate::image::Image;
+use crate::prepare::mapped;
+use crate::room;
+use crate::rootfs::{Mounted, Root, sharing_content};
+
+/// After how many files somebody looks whether there is room for more.
+const CHECK_EVERY: usize = 1024;
+
+impl Engine {
+    /// Where the content of each of the image's volumes is, outside and inside. Those that the app
+    /// never had are made, with what the image has at their places.
+    pub(crate) async fn volumes(
+        &self,
+        reference: &ImageRef,
+        image: &Image,
+    ) -> Result<Vec<(PathBuf, String)>, StartError> {
+        let home = self.config.home("volumes").join(reference.app.as_str());
+        let place = |path: &String| (home.join(name(path)), path.clone());
+        let volumes: Vec<(PathBuf, String)> = image.config.volumes.iter().map(place).collect();
+        let missing: Vec<_> = volumes.iter().filter(|(dir, _)| !dir.exists()).cloned().collect();
+        if !missing.is_empty() {
+            let _turn = self.preparing.turn(&reference.to_string()).await;
+            make_private(&home).map_err(BackendError::during("make the volumes' directory"))?;
+            self.make_volumes(reference, image.range, missing).await?;
+        }
+        Ok(volumes)
+    }
+
+    async fn make_volumes(
+        &self,
+        reference: &ImageRef,
+        range: u32,
+        missing: Vec<(PathBuf, String)>,
+    ) -> Result<(), BackendError> {
+        // Named like what is removed at the next start, should this be interrupted.
+        let key = format!("rac-unpack-{}", Uuid::new_v4());
+        let root = ("containerd.io/gc.root".to_owned(), "rac".to_owned());
+        let view = ViewSnapshotRequest {
+            snapshotter: SNAPSHOTTER.to_owned(),
+            key: key.clone(),
+            parent: reference.to_string(),
+            labels: [root].into(),
+        };
+        let viewed = self.client.snapshots().view(request(view)).await;
+        let mounts =
+            viewed.map_err(BackendError::during("look into the image"))?.into_inner().mounts;
+        let state = self.config.state().join("mounts");
+        let made = spawn_blocking(move || {
+            let mounted = Mounted::new(&sharing_content(mounts), &state)?;
+            let root = mounted.root()?;
+            missing.iter().try_for_each(|(dir, path)| make(&root, Path::new(path), dir, range))
+        });
+        let made = made.await.map_err(io::Error::other).and_then(|made| made);
+        self.remove_snapshot(&key).await?;
+        made.map_err(BackendError::during("make a volume"))
+    }
+}
+
+/// What a volume is called outside: paths are longer than names, and have slashes.
+fn name(path: &str) -> String {
+    let parts: Vec<&str> = path.split('/').filter(|p| !p.is_empty() && *p != ".").collect();
+    Digest::of(parts.join("/").as_bytes()).hex().chars().take(16).collect()
+}
+
+/// Makes a volume with what the image has at `path`, so that it is there in whole or not at all.
+fn make(root: &Root, path: &Path, volume: &Path, range: u32) -> io::Result<()> {
+    if volume.exists() {
+        return Ok(());
+    }
+    let new = volume.with_extension("new");
+    crate::files::ignore_missing(fs::remove_dir_all(&new))?;
+    DirBuilder::new().mode(0o700).create(&new)?;
+    match root.enter(path)? {
+        Some(content) => copy(&content, &new, volume)?,
+        // Docker too makes what the image does not have.
+        None => {
+            set_mode(&new, 0o755)?;
+            lchown(&new, Some(mapped(0, range)), Some(mapped(0, range)))?;
+        }
+    }
+    fs::rename(new, volume)
+}
+
+/// Copies a directory with its owners and modes. Devices, pipes and sockets are not content.
+fn copy(from: &Root, to: &Path, volume: &Path) -> io::Result<()> {
+    let mut directories = vec![PathBuf::from(".")];
+    let mut files = 0_usize;
+    while let Some(path) = directories.pop() {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+        let directory = from.open(&path, flags)?;
+        for entry in Dir::read_from(&directory)? {
+            let entry = entry?;
+            let name = Path::new(std::ffi::OsStr::from_bytes(entry.file_name().to_bytes()));
+            if name == Path::new(".") || name == Path::new("..") {
+                continue;
+            }
+            files += 1;
+            let checked = files.is_multiple_of(CHECK_EVERY);
+            if checked && !room::has_room(volume.parent().unwrap_or(volume)) {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            let stat = statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
+            let kind = FileType::from_raw_mode(stat.st_mode);
+            let target = to.join(&path).join(name);
+            match kind {
+                FileType::Directory => {
+                    DirBuilder::new().mode(0o700).create(&target)?;
+                    directories.push(path.join(name));
+                }
+                FileType::RegularFile => copy_file(from, &path.join(name), &target)?,
+                FileType::Symlink => {
+                    let link = readlinkat(&directory, name, Vec::new())?;
+                    symlink(std::ffi::OsStr::from_bytes(link.as_bytes()), &target)?;
+                }
+                _ => continue,
+            }
+            give(&target, &stat, kind)?;
+        }
+    }
+    let top = fstat(from)?;
+    give(to, &top, FileType::Directory)
+}
+
+fn copy_file(from: &Root, path: &Path, target: &Path) -> io::Result<()> {
+    let mut source = File::from(from.open(path, OFlags::RDONLY | OFlags::NOFOLLOW)?);
+    let mut copy = File::options().write(true).create_new(true).mode(0o600).open(target)?;
+    io::copy(&mut source, &mut copy).map(drop)
+}
+
+/// Gives a copy the owner and the mode of what it was copied from.
+fn give(target: &Path, stat: &Stat, kind: FileType) -> io::Result<()> {
+    lchown(target, Some(stat.st_uid), Some(stat.st_gid))?;
+    if kind == FileType::Symlink {
+        return Ok(());
+    }
+    set_mode(target, stat.st_mode)
+}
+
+fn set_mode(target: &Path, mode: u32) -> io::Result<()> {
+    Ok(chmodat(rustix::fs::CWD, target, Mode::from_raw_mode(mode), AtFlags::empty())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_place_has_one_name() {
+        assert_eq!(name("/data"), name("/data/"));
+        assert_eq!(name("/data"), name("//./data"));
+        assert_ne!(name("/a/b"), name("/a_b"));
+        assert_eq!(name("/data").len(), 16);
+    }
+}

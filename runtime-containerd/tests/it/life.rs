@@ -1,0 +1,168 @@
+//! From create to delete.
+
+use std::time::Duration;
+
+use rac_model::InstanceState;
+use rac_runtime::{Event, Exit, Runtime as _, StopOutcome, contract};
+use serde_json::json;
+
+use crate::image::{Image, Tar};
+use crate::world::{LIMIT, World, ask, until, until_true};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn containerd_keeps_the_contract() {
+    let world = World::new().await;
+    let image = Image::app("serve").await.push(&world.registry, "hello").await;
+    contract::check(world.engine(), &image, "").await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_images_stop_signal_is_sent_and_an_app_that_ignores_it_is_killed() {
+    let world = World::new().await;
+    let polite = Image::app("serve").await.set("StopSignal", json!("SIGINT"));
+    let polite = world.serving("polite", &polite).await;
+    assert_eq!(world.engine().stop(&polite.id, LIMIT).await.unwrap(), StopOutcome::Ended);
+    let exit = world.ended(&polite.id).await.exit;
+    assert_eq!(exit, Some(Exit { code: 7, out_of_memory: false }), "it was SIGINT");
+
+    let stubborn = world.serving("stubborn", &Image::app("stubborn").await).await;
+    world.engine().freeze(&stubborn.id).await.unwrap();
+    let grace = Duration::from_millis(200);
+    assert_eq!(world.engine().stop(&stubborn.id, grace).await.unwrap(), StopOutcome::Killed);
+    let exit = world.ended(&stubborn.id).await.exit;
+    assert_eq!(exit, Some(Exit { code: 137, out_of_memory: false }));
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_says_whether_it_was_a_crash_or_for_want_of_memory() {
+    let world = World::new().await;
+    let mut events = world.engine().events();
+    let image = world.prepare("crash", &Image::app("crash").await).await;
+    let crashed = world.start("crash-1", &image).await;
+    let crash = Exit { code: 3, out_of_memory: false };
+    assert_eq!(world.ended(&crashed.id).await.exit, Some(crash));
+
+    let hungry = world.serving("hungry", &Image::app("serve").await).await;
+    ask(&hungry, "/eat").await;
+    let hunger = Exit { code: 137, out_of_memory: true };
+    assert_eq!(world.ended(&hungry.id).await.exit, Some(hunger));
+
+    for wanted in [Event::Exited(crashed.id, crash), Event::Exited(hungry.id, hunger)] {
+        let seen = async { while events.recv().await.unwrap() != wanted {} };
+        tokio::time::timeout(LIMIT, seen).await.expect("the end is told");
+    }
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_an_app_listens_is_known() {
+    let world = World::new().await;
+    let serving = world.serving("serving", &Image::app("serve").await).await;
+    let at = world.engine().listening(&serving.id).await.unwrap().unwrap();
+    assert_eq!(at, ["0.0.0.0:8080".parse().unwrap()]);
+
+    for (mode, expected) in [("loopback", "[127.0.0.1:8080]"), ("deaf", "[]")] {
+        let image = world.prepare(mode, &Image::app(mode).await).await;
+        let instance = world.start(&format!("{mode}-1"), &image).await;
+        until(mode, async || {
+            let at = world.engine().listening(&instance.id).await.unwrap().unwrap();
+            if format!("{at:?}") == expected { Ok(()) } else { Err(()) }
+        })
+        .await;
+    }
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_has_both_outputs_outlives_its_instance_and_stays_short() {
+    let world = World::new().await;
+    let instance = world.serving("chatty", &Image::app("serve").await).await;
+    let app = &instance.image.app;
+    let log = async || world.engine().logs(app, 65536).await.unwrap();
+    until("both outputs are logged", async || {
+        let log = String::from_utf8(log().await).unwrap();
+        let both = log.contains("started serve\n") && log.contains("to standard error\n");
+        if both { Ok(()) } else { Err(()) }
+    })
+    .await;
+
+    for _ in 0..4 {
+        ask(&instance, "/say?50000").await;
+    }
+    let files = world.config.home.join("logs/chatty");
+    let length = |name: &str| std::fs::metadata(files.join(name)).map_or(0, |file| file.len());
+    until_true("the log is cut", || {
+        length("current.log") < 5 << 20 && length("old.log") == 5 << 20
+    })
+    .await;
+    world.engine().delete(&instance.id).await.unwrap();
+    let tail = log().await;
+    assert_eq!(tail.len(), 65536);
+    assert!(tail.ends_with(b"0123456789\n"));
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_volume_begins_with_the_images_content_and_outlives_instances() {
+    let world = World::new().await;
+    let content = Tar::default()
+        .dir("data", 1000, 0o750)
+        .file("data/seed", 1001, 0o640, b"seed")
+        .dir("data/deep", 1000, 0o700)
+        .symlink("data/deep/out", "/etc/passwd")
+        .fifo("data/pipe");
+    let image = Image::app("serve")
+        .await
+        .layer(content)
+        .set("Volumes", json!({ "/data": {}, "/new/place": {} }))
+        .set("User", json!("1000"));
+    let image = world.prepare("keeper", &image).await;
+    for id in ["keeper-1", "keeper-2"] {
+        let instance = world.start(id, &image).await;
+        contract::get(instance.address.unwrap()).await;
+        assert_eq!(ask(&instance, "/stat?/data").await, "1000:1000 40750");
+        assert_eq!(ask(&instance, "/stat?/data/seed").await, "1001:1001 100640");
+        assert_eq!(ask(&instance, "/stat?/data/deep/out").await, "0:0 120777");
+        assert_eq!(ask(&instance, "/stat?/data/pipe").await, "ENOENT");
+        assert_eq!(ask(&instance, "/stat?/new/place").await, "0:0 40755");
+        assert_eq!(ask(&instance, "/append?/data/kept").await, "done");
+        let expected = if id == "keeper-1" { "x" } else { "xx" };
+        assert_eq!(ask(&instance, "/read?/data/kept").await, expected);
+        assert_eq!(ask(&instance, "/append?/app").await, "EBADF", "it is root's");
+        world.engine().delete(&instance.id).await.unwrap();
+    }
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_created_waits_to_be_started_and_cannot_be_frozen() {
+    let world = World::new().await;
+    let image = world.prepare("waiting", &Image::app("serve").await).await;
+    let spec = contract::spec("waiting-1", &image);
+    world.engine().create(&spec).await.unwrap();
+    world.engine().freeze(&spec.id).await.unwrap();
+    let created = world.engine().read(&spec.id).await.unwrap().unwrap();
+    assert_eq!(created.state, InstanceState::Created);
+    let started = world.engine().start(&spec.id).await.unwrap();
+    contract::get(started.address.unwrap()).await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_lives_leave_nothing() {
+    let world = World::new().await;
+    let image = world.prepare("mayfly", &Image::app("serve").await).await;
+    let settled = |traces: &[(&str, usize)]| traces.contains(&("network namespaces", 8));
+    until_true("the networks are made ahead", || settled(&world.traces())).await;
+    let before = world.traces();
+    for round in 0..20 {
+        let instance = world.start(&format!("mayfly-{round}"), &image).await;
+        contract::get(instance.address.unwrap()).await;
+        world.engine().stop(&instance.id, LIMIT).await.unwrap();
+        world.engine().delete(&instance.id).await.unwrap();
+    }
+    until_true("everything is as it was", || world.traces() == before).await;
+    world.end().await;
+}

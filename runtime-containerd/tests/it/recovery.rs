@@ -1,0 +1,90 @@
+//! What survives whom.
+
+use rac_model::InstanceState;
+use rac_runtime::{Event, Runtime as _, contract};
+
+use crate::image::Image;
+use crate::world::{LIMIT, World, ask, until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_edge_takes_the_instances_over() {
+    let mut world = World::new().await;
+    let running = world.serving("running", &Image::app("serve").await).await;
+    let frozen = world.serving("frozen", &Image::app("serve").await).await;
+    world.engine().freeze(&frozen.id).await.unwrap();
+    let mut before = world.engine().list().await.unwrap();
+
+    world.reconnect().await;
+    let mut after = world.engine().list().await.unwrap();
+    before.sort_by_key(|instance| instance.id.clone());
+    after.sort_by_key(|instance| instance.id.clone());
+    assert_eq!(after, before);
+    assert_eq!(after[0].state, InstanceState::Frozen);
+    assert_eq!(ask(&running, "/").await, "hello", "its network was left alone");
+    world.engine().thaw(&frozen.id).await.unwrap();
+    assert_eq!(ask(&frozen, "/").await, "hello");
+
+    let third = world.prepare("third", &Image::app("serve").await).await;
+    let third = world.start("third-1", &third).await;
+    assert!(![running.address, frozen.address].contains(&third.address), "an address of its own");
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_containerd_takes_no_instance_with_it() {
+    let mut world = World::new().await;
+    let instance = world.serving("tough", &Image::app("serve").await).await;
+    let mut events = world.engine().events();
+    world.kill_containerd();
+    assert!(world.engine().healthy().await.is_err());
+    assert_eq!(ask(&instance, "/").await, "hello", "the app does not notice");
+    world.engine().thaw(&instance.id).await.unwrap();
+
+    world.restart_containerd();
+    until("containerd answers again", || world.engine().healthy()).await;
+    let lost = async { while events.recv().await.unwrap() != Event::Lost {} };
+    tokio::time::timeout(LIMIT, lost).await.expect("somebody says that events were missed");
+    let listed = world.engine().list().await.unwrap();
+    assert_eq!(listed, std::slice::from_ref(&instance));
+
+    let second = world.start("tough-2", &instance.image).await;
+    contract::get(second.address.unwrap()).await;
+    ask(&instance, "/exit?5").await;
+    assert_eq!(world.ended(&instance.id).await.exit.unwrap().code, 5);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_create_that_is_dropped_midway_leaves_nothing_that_delete_does_not_remove() {
+    let world = World::new().await;
+    let image = world.prepare("dropped", &Image::app("serve").await).await;
+    let traces = |traces: Vec<(&'static str, usize)>| traces.len();
+    assert!(traces(world.traces()) > 0);
+    for step in 0..12 {
+        let spec = contract::spec("dropped-1", &image);
+        let patience = std::time::Duration::from_millis(step * 5);
+        let _ = tokio::time::timeout(patience, world.engine().create(&spec)).await;
+        world.engine().delete(&spec.id).await.unwrap();
+        assert_eq!(world.engine().list().await.unwrap(), []);
+    }
+    let instance = world.start("dropped-1", &image).await;
+    contract::get(instance.address.unwrap()).await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stack_without_containerd_is_swept_all_the_same() {
+    let mut world = World::new().await;
+    let instance = world.serving("orphan", &Image::app("serve").await).await;
+    world.engine().freeze(&instance.id).await.unwrap();
+    world.engine = None;
+    world.kill_containerd();
+    rac_runtime_containerd::sweep(&world.config).await.unwrap();
+    world.restart_containerd();
+    until("containerd answers again", async || {
+        let socket = format!("/run/{}/containerd/containerd.sock", world.config.stack);
+        tokio::net::UnixStream::connect(socket).await
+    })
+    .await;
+    world.end().await;
+}
