@@ -36,6 +36,9 @@ struct Options {
     io_uid: u32,
     #[prost(uint32, tag = "5")]
     io_gid: u32,
+    /// Where runc keeps its own notes: by default, a place that all stacks of a machine share.
+    #[prost(string, tag = "7")]
+    root: String,
 }
 
 impl Engine {
@@ -101,6 +104,7 @@ impl Engine {
             sys: self.pool.sys(&network.name),
             etc: state.join("instances").join(spec.id.as_str()),
             resolv: state.join("resolv.conf"),
+            runc: state.join("runc"),
             cgroup: self.cgroups.path(&spec.id),
             limits_swap: self.cgroups.limits_swap(),
             volumes,
@@ -181,6 +185,7 @@ fn container(
     let options = Options {
         io_uid: mapped(image.user.uid, image.range),
         io_gid: mapped(image.user.gid, image.range),
+        root: inputs.runc.display().to_string(),
     };
     let options =
         Any { type_url: "containerd.runc.v1.Options".to_owned(), value: options.encode_to_vec() };

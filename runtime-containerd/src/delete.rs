@@ -2,10 +2,10 @@ use std::fs;
 use std::io;
 
 use containerd_client::services::v1::{DeleteContainerRequest, DeleteTaskRequest};
-use containerd_client::tonic::Code;
+use containerd_client::types::v1::Status as TaskStatus;
 use rac_runtime::{BackendError, InstanceId};
 
-use crate::client::{ignore_missing, is_missing, request};
+use crate::client::{ignore_missing, request};
 use crate::connect::Engine;
 
 impl Engine {
@@ -35,15 +35,12 @@ impl Engine {
 
     /// Deletes the task, and kills it first where it still runs.
     async fn delete_task(&self, id: &InstanceId) -> Result<(), BackendError> {
-        let delete = || request(DeleteTaskRequest { container_id: id.to_string() });
-        match self.client.tasks().delete(delete()).await {
-            Ok(_) => return Ok(()),
-            Err(status) if is_missing(&status) => return Ok(()),
-            Err(status) if status.code() == Code::FailedPrecondition => {}
-            Err(status) => return Err(BackendError::during("delete the task")(status)),
+        let Some(task) = self.task(id).await? else { return Ok(()) };
+        if task.status != i32::from(TaskStatus::Stopped) {
+            self.kill(id).await?;
         }
-        self.kill(id).await?;
-        ignore_missing(self.client.tasks().delete(delete()).await)
+        let delete = DeleteTaskRequest { container_id: id.to_string() };
+        ignore_missing(self.client.tasks().delete(request(delete)).await)
             .map_err(BackendError::during("delete the task"))
     }
 }

@@ -33,6 +33,8 @@ pub(crate) struct Inputs<'a> {
     pub(crate) etc: PathBuf,
     /// `/etc/resolv.conf`, the same for all.
     pub(crate) resolv: PathBuf,
+    /// Where runc keeps its notes.
+    pub(crate) runc: PathBuf,
     pub(crate) cgroup: String,
     pub(crate) limits_swap: bool,
     /// Where each volume's content is, and where it belongs.

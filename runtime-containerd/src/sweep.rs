@@ -41,7 +41,7 @@ pub async fn sweep(config: &Config) -> Result<(), BackendError> {
     unmount_all(config);
     cgroups.remove_all();
     let state = config.state();
-    for name in ["netns", "sys", "cni", "instances", "mounts"] {
+    for name in ["netns", "sys", "cni", "instances", "mounts", "runc"] {
         let removed = ignore_missing(fs::remove_dir_all(state.join(name)));
         outcome = outcome.and(removed.map_err(BackendError::during("remove the stack's files")));
     }

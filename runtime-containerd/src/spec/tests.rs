@@ -38,6 +38,7 @@ fn written(image: &Image, route: &Route) -> Value {
         sys: "/run/rac-7000/sys/a".into(),
         etc: "/run/rac-7000/instances/shop-1".into(),
         resolv: "/run/rac-7000/resolv.conf".into(),
+        runc: "/run/rac-7000/runc".into(),
         cgroup: "/rac-7000/shop-1".to_owned(),
         limits_swap: true,
         volumes,
