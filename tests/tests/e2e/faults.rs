@@ -28,7 +28,7 @@ pub(crate) async fn a_killed_process_is_back_and_warm_requests_go_on(
         kill_and_wait(&stack, process).await.with_context(|| format!("kill {process:?}"))?;
         ensure!(cold.get("/").await?.status == 200, "a cold app starts after {process:?}");
         let failures = load.end().await.with_context(|| format!("{process:?} was killed"))?;
-        println!("  {process:?} killed: {} of the warm requests failed", failures);
+        println!("  {process:?} killed: {failures} of the warm requests failed");
         ensure!(failures == 0 || process == Process::Edge, "{failures} failed at {process:?}");
     }
     let running = stack.ctr(&["tasks", "ls"]).await?.len().saturating_sub(1);
@@ -83,11 +83,16 @@ async fn ask(host: Host, boot: String, stop: Arc<AtomicBool>) -> Result<usize> {
         match host.get("/boot").await {
             Ok(answer) if answer.status == 200 && answer.body == boot => {}
             Ok(answer) => bail!("a warm request was answered {answer:?}"),
+            Err(error) if timed_out(&error) => return Err(error.context("a warm request hung")),
             Err(_) => failures += 1,
         }
         sleep(Duration::from_millis(10)).await;
     }
     Ok(failures)
+}
+
+fn timed_out(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_timeout)
 }
 
 pub(crate) async fn a_lost_notification_costs_a_minute_at_most(world: Arc<World>) -> Result<()> {
@@ -119,11 +124,11 @@ impl DeafPort {
     fn new(port: u16) -> Result<Self> {
         let table = format!("rac_test_{port}");
         let rules = format!(
-            "table inet {table} {{ chain in {{ type filter hook input priority 0; \
-             iif lo tcp dport {port} drop; }} }}"
+            "table inet {table} {{ chain deaf {{ type filter hook input priority 0; \
+             iif lo tcp dport {port} drop; }}; }}"
         );
-        let status = Command::new("nft").arg(rules).status().context("run nft")?;
-        ensure!(status.success(), "nft: {status}");
+        let output = Command::new("nft").arg(rules).output().context("run nft")?;
+        ensure!(output.status.success(), "nft: {}", String::from_utf8_lossy(&output.stderr));
         Ok(Self(table))
     }
 }

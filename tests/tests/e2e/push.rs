@@ -37,6 +37,7 @@ pub(crate) async fn a_second_push_takes_over_without_a_gap(world: Arc<World>) ->
     pushed.send(Some(Instant::now())).context("the requests go on")?;
 
     let late = asking.await.context("ask")??;
+    println!("  the new release answered {late:?} after its push");
     ensure!(late < Duration::from_secs(2), "the new release came {late:?} after its push");
     Ok(())
 }
@@ -121,6 +122,7 @@ pub(crate) async fn a_large_layer_streams_through_the_edge(world: Arc<World>) ->
 
     let after = memory(edge)?;
     let grown = after.saturating_sub(before) >> 10;
+    println!("  the edge grew by {grown} MiB while 200 MiB went through it");
     ensure!(grown < 64, "the edge grew by {grown} MiB while 200 MiB went through it");
     Ok(())
 }

@@ -58,7 +58,7 @@ pub(crate) fn main(together: Vec<Test>, alone: Vec<Test>) -> ExitCode {
     let count = match run(together, alone) {
         Ok(count) => count,
         Err(error) => {
-            println!("the tests could not run: {error:?}");
+            println!("the tests could not run: {error:#}");
             return ExitCode::FAILURE;
         }
     };
@@ -141,7 +141,7 @@ async fn run_one(world: Arc<World>, test: Test) -> bool {
     let name = test.name;
     match &outcome {
         Ok(()) => println!("test {name} ... ok ({took:.1} s)"),
-        Err(error) => println!("test {name} ... FAILED ({took:.1} s)\n{error:?}\n{}", world.logs()),
+        Err(error) => println!("test {name} ... FAILED ({took:.1} s)\n{error:#}\n{}", world.logs()),
     }
     outcome.is_ok()
 }

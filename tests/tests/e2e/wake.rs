@@ -7,6 +7,7 @@ use rac_model::InstanceState;
 use rac_tests::{Answer, Image, soon, text};
 use reqwest::{Method, StatusCode};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::world::{World, state, stopped};
 
@@ -36,6 +37,7 @@ pub(crate) async fn a_thousand_requests_start_one_container(world: Arc<World>) -
     let app = world.deploy(&image, "thousand").await?;
     stopped(&world.stack().apex()?, "thousand").await?;
 
+    let started = Instant::now();
     let mut requests = JoinSet::new();
     for _ in 0..1000 {
         let host = app.host.clone();
@@ -45,6 +47,7 @@ pub(crate) async fn a_thousand_requests_start_one_container(world: Arc<World>) -
     while let Some(boot) = requests.join_next().await {
         boots.insert(boot.context("ask")??);
     }
+    println!("  a thousand answers from zero within {:?}", started.elapsed());
     ensure!(boots.len() == 1, "{} containers were started", boots.len());
     Ok(())
 }
