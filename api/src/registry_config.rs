@@ -44,3 +44,25 @@ fn address(registry: &Url) -> String {
 fn upload_secret(keys: &Keys) -> String {
     Digest::of(format!("registry uploads {}", keys.hook.expose()).as_bytes()).hex()
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn everything_is_filled_in_whatever_is_in_it() {
+        let directory = tempfile::TempDir::with_prefix(r#"a "b": #c"#).unwrap();
+        let home = Home::open(directory.path()).unwrap();
+        let keys = Keys::open(&home).unwrap();
+        let rendered = render(&home, &Config::parse_from(["rac-api"]).settings, &keys);
+        assert!(!rendered.contains("{{"), "{rendered}");
+        assert!(rendered.contains(r#"/a \"b\": #c"#), "{rendered}");
+        assert!(rendered.contains(r#"addr: "127.0.0.1:7002""#), "{rendered}");
+        assert!(rendered.contains(r#"realm: "http://localhost:8080/token""#), "{rendered}");
+        assert!(rendered.contains(r#"url: "http://127.0.0.1:7001/hooks/registry""#), "{rendered}");
+        assert!(rendered.contains(&format!("[\"Bearer {}\"]", keys.hook.expose())), "{rendered}");
+    }
+}

@@ -76,6 +76,21 @@ async fn an_event_that_cannot_succeed_holds_nobody_up_and_is_given_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_is_stuck_holds_nobody_up() {
+    let stack = Stack::start_with_stuck("/v2/slow/").await;
+    let digest = rac_model::Digest::of(b"x");
+    let stuck: Vec<_> = (0..8)
+        .map(|n| event(&format!("s{n}"), "slow", &format!("t{n}"), digest, &moment(0)))
+        .collect();
+    stack.notify(&stuck).await;
+    let pushed = Instant::now();
+    Image::new("v1").push(&stack, "wiki", "latest").await;
+    stack.release("wiki", 1).await;
+    assert!(pushed.elapsed() < Duration::from_secs(1), "{:?}", pushed.elapsed());
+    assert_eq!(stack.metric("rac_api_events_waiting").await, 8);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn another_writer_of_the_database_delays_a_notification_and_does_not_fail_it() {
     let stack = Stack::start_without_registry().await;
     let url = format!("sqlite://{}", stack.path("rac.db").display());

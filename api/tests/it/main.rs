@@ -14,6 +14,7 @@ mod feed;
 mod forge;
 mod hook;
 mod image;
+mod ledger;
 mod push;
 mod reconcile;
 mod stack;

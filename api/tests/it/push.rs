@@ -142,6 +142,21 @@ async fn an_image_that_cannot_run_is_refused_and_takes_nothing_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_manifest_that_lies_about_sizes_is_read_no_further() {
+    let stack = Stack::start().await;
+    let mut image = Image::new("v1");
+    image.config["x"] = "x".repeat(1 << 20).into();
+    let token = stack.token("repository:shop:pull,push").await;
+    image.push_blobs(&stack, &token, "shop").await;
+    let mut manifest: serde_json::Value = serde_json::from_slice(&image.manifest()).unwrap();
+    manifest["config"]["size"] = 2.into();
+    let manifest = manifest.to_string().into_bytes();
+    put_manifest(&stack, &token, "shop", "latest", OCI_MANIFEST, manifest).await;
+    let refused = stack.release("shop", 1).await.refused.unwrap();
+    assert!(refused.contains("1 MiB"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn events_that_come_twice_and_in_any_order_leave_the_newest_push_live() {
     let stack = Stack::start_deaf().await;
     let images: Vec<Image> = (1..=3).map(|n| Image::new(&format!("v{n}"))).collect();

@@ -13,6 +13,8 @@ use rac_model::{App, Release, ReleaseList};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
@@ -66,6 +68,22 @@ impl Stack {
         let mut stack = Self::new();
         stack.start_api().await;
         stack.start_registry_deaf().await;
+        eventually("the start is over, at which all tags are compared", async || {
+            stack.metric("rac_api_comparisons_total").await > 0
+        })
+        .await;
+        stack
+    }
+
+    /// API and registry, with somebody between the two who never passes on what has `stuck` in it.
+    pub(crate) async fn start_with_stuck(stuck: &'static str) -> Self {
+        let mut stack = Self::new();
+        stack.start_registry().await;
+        let registry = stack.settings.registry_url.clone();
+        let between = stuck_proxy(stack.settings.registry_url.port().unwrap(), stuck).await;
+        stack.settings.registry_url = format!("http://127.0.0.1:{between}").parse().unwrap();
+        stack.start_api().await;
+        stack.settings.registry_url = registry;
         stack
     }
 
@@ -243,6 +261,34 @@ pub(crate) fn free_port() -> u16 {
         }
     }
     panic!("no port is free");
+}
+
+/// Passes on connections to `port`, until one of them says `stuck`.
+async fn stuck_proxy(port: u16, stuck: &'static str) -> u16 {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let between = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+            tokio::spawn(pass_on(client, server, stuck));
+        }
+    });
+    between
+}
+
+async fn pass_on(client: TcpStream, server: TcpStream, stuck: &'static str) {
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_server, mut to_server) = server.into_split();
+    tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await });
+    let mut chunk = vec![0; 64 << 10];
+    while let Ok(length @ 1..) = from_client.read(&mut chunk).await {
+        if String::from_utf8_lossy(&chunk[..length]).contains(stuck) {
+            std::future::pending::<()>().await;
+        }
+        if to_server.write_all(&chunk[..length]).await.is_err() {
+            return;
+        }
+    }
 }
 
 fn which(program: &str) -> bool {
