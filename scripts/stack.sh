@@ -149,7 +149,9 @@ stop_stack() {
         stop api 10
         stop registry 10
         stop containerd 10
-        remove_traces
+        # What the first sweep could not remove by way of containerd goes without it.
+        sweep
+        rm -rf "/run/${RAC_STACK:?}"
     fi
     exit "$code"
 }
@@ -174,22 +176,6 @@ stop() {
 sweep() {
     timeout 60 rac-edge sweep >>"$RAC_HOME/log/sweep.log" 2>&1 9>&- ||
         warn "Not every container could be removed: $RAC_HOME/log/sweep.log says why."
-}
-
-# What a sweep removes as well, for the case that it was cut short.
-remove_traces() {
-    local pid mount
-    for pid in $(pgrep -f -- "-address /run/$RAC_STACK/containerd/containerd.sock" || true); do
-        kill -KILL "$pid" 2>/dev/null || true
-    done
-    tac /proc/self/mounts | while read -r _ mount _; do
-        case $mount in "/run/$RAC_STACK/"* | "$RAC_HOME/"*) umount -l "$mount" || true ;; esac
-    done
-    ip link delete "$RAC_STACK" 2>/dev/null || true
-    nft delete table inet "${RAC_STACK//-/_}" 2>/dev/null || true
-    rm -rf "/run/${RAC_STACK:?}"
-    find /sys/fs/cgroup -mindepth 1 -maxdepth 2 -type d -name "$RAC_STACK" \
-        -exec find {} -depth -type d -exec rmdir {} + ';' 2>/dev/null || true
 }
 
 # Ends what a run.sh that was killed has left running from the same home.

@@ -33,6 +33,7 @@ fn main() -> ExitCode {
         wake::an_unknown_app_is_a_page_that_says_how_to_push_it,
         wake::a_woken_response_says_where_its_time_went,
         wake::a_thousand_requests_start_one_container,
+        wake::a_busy_app_gets_another_instance,
         wake::an_idle_app_freezes_and_then_stops,
         wake::a_request_and_its_body_reach_the_app_as_they_are,
         streams::a_websocket_keeps_its_app_awake,

@@ -52,6 +52,22 @@ pub(crate) async fn a_thousand_requests_start_one_container(world: Arc<World>) -
     Ok(())
 }
 
+pub(crate) async fn a_busy_app_gets_another_instance(world: Arc<World>) -> Result<()> {
+    let image = Image::new().label("concurrency", "1").label("scale.max", "2");
+    let app = world.deploy(&image, "busy").await?;
+    let mut requests = JoinSet::new();
+    for _ in 0..2 {
+        let host = app.host.clone();
+        requests.spawn_local(async move { host.get("/sleep?ms=1500").await });
+    }
+    let mut boots = HashSet::new();
+    while let Some(answer) = requests.join_next().await {
+        boots.insert(answer.context("ask")??.header("boot").to_owned());
+    }
+    ensure!(boots.len() == 2, "{} containers answered", boots.len());
+    Ok(())
+}
+
 pub(crate) async fn an_idle_app_freezes_and_then_stops(world: Arc<World>) -> Result<()> {
     let image = Image::new().label("freeze", "300ms").label("idle", "3s");
     let app = world.deploy(&image, "idles").await?;
