@@ -7,6 +7,10 @@ use rac_runtime::InstanceId;
 use tokio::time::{Instant, sleep};
 
 const ROOT: &str = "/sys/fs/cgroup";
+/// In how many microseconds the processor time of an instance is counted.
+pub(crate) const CPU_PERIOD: u64 = 100_000;
+/// The least processor time that the kernel takes for a limit.
+const MIN_CPU_QUOTA: u64 = 1000;
 /// How long the kernel may take to stop every thread of an instance.
 const FREEZE_LIMIT: Duration = Duration::from_secs(10);
 
@@ -90,6 +94,15 @@ impl Cgroups {
         }
     }
 
+    /// Keeps an instance to its share of the processors, in thousandths of one.
+    pub(crate) fn limit_cpu(&self, id: &InstanceId, millis: u32) -> io::Result<()> {
+        let quota = quota(millis);
+        match self.version {
+            Version::One => write(&self.file(id, "cpu", "cpu.cfs_quota_us"), &quota.to_string()),
+            Version::Two => write(&self.file(id, "", "cpu.max"), &format!("{quota} {CPU_PERIOD}")),
+        }
+    }
+
     /// Whether the kernel has killed a process of the instance for want of memory.
     pub(crate) fn out_of_memory(&self, id: &InstanceId) -> bool {
         let file = match self.version {
@@ -145,6 +158,10 @@ impl Cgroups {
     }
 }
 
+fn quota(millis: u32) -> u64 {
+    (u64::from(millis) * CPU_PERIOD / 1000).max(MIN_CPU_QUOTA)
+}
+
 /// The group of this process in the unified hierarchy.
 fn own_group() -> Option<PathBuf> {
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
@@ -173,6 +190,13 @@ fn subdirectories(dir: &Path) -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_share_of_the_processor_is_one_that_the_kernel_takes() {
+        assert_eq!(quota(500), 50_000);
+        assert_eq!(quota(4000), 400_000);
+        assert_eq!(quota(1), 1000);
+    }
 
     #[test]
     fn a_counter_is_found_by_its_whole_name() {

@@ -7,7 +7,7 @@ use containerd_client::services::v1::{CreateNamespaceRequest, Namespace};
 use containerd_client::tonic::Status;
 use parking_lot::Mutex;
 use rac_model::Chain;
-use rac_runtime::{BackendError, Event, Instance, InstanceId};
+use rac_runtime::{BackendError, Event, InstanceId};
 use tokio::sync::{Semaphore, broadcast};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -15,13 +15,14 @@ use tokio::time::{sleep, timeout};
 use crate::cgroup::Cgroups;
 use crate::client::{Client, NAMESPACE, exists, request};
 use crate::config::Config;
-use crate::files::{make_passage, make_private, replace};
+use crate::files::{make_passage, make_private, write_public};
 use crate::image::Images;
 use crate::locks::Locks;
 use crate::network::{Pool, name_servers};
 use crate::prepare::registry_client;
 use crate::ranges::Ranges;
 use crate::rootfs::remove_mount;
+use crate::upkeep::Present;
 
 /// How long containerd may take to answer for the first time.
 const FIRST_ANSWER: Duration = Duration::from_secs(10);
@@ -54,8 +55,8 @@ pub(crate) struct Engine {
     /// One at a time for each instance.
     pub(crate) instances: Locks,
     pub(crate) slots: Semaphore,
-    /// Who is there, by what was last known: whose log to look after, and where it is reached.
-    pub(crate) present: Mutex<BTreeMap<InstanceId, Instance>>,
+    /// Who is there, by what was last known.
+    pub(crate) present: Mutex<BTreeMap<InstanceId, Present>>,
     pub(crate) pool: Pool,
     pub(crate) events: broadcast::Sender<Event>,
 }
@@ -75,7 +76,7 @@ impl Containerd {
         let mut background = JoinSet::new();
         background.spawn(engine.pool.clone().keep());
         background.spawn(crate::events::follow(Arc::clone(&engine)));
-        background.spawn(crate::logs::rotate(Arc::clone(&engine)));
+        background.spawn(crate::upkeep::run(Arc::clone(&engine)));
         Self { engine, _background: background }
     }
 }
@@ -96,8 +97,7 @@ impl Engine {
         let pool = Pool::open(&config, &in_use).await?;
         let engine = Self::new(config, client, pool)?;
         engine.remove_unfinished().await?;
-        let known = taken.into_iter().map(|known| (known.instance.id.clone(), known.instance));
-        engine.present.lock().extend(known);
+        engine.present.lock().extend(taken.into_iter().map(Present::taken_over));
         engine.remove_orphans().await?;
         Ok(engine)
     }
@@ -162,7 +162,7 @@ fn make_directories(config: &Config) -> std::io::Result<()> {
         remove_mount(&leftover.path())?;
     }
     let servers: String = name_servers().iter().map(|at| format!("nameserver {at}\n")).collect();
-    replace(&state.join("resolv.conf"), servers.as_bytes(), 0o644)?;
+    write_public(&state.join("resolv.conf"), &servers)?;
     fs::create_dir_all(&config.home)?;
     make_private(&config.home("volumes"))?;
     make_private(&config.home("logs"))

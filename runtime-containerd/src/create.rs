@@ -1,4 +1,3 @@
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,13 +15,14 @@ use rac_runtime::{BackendError, Instance, InstanceSpec, StartError};
 
 use crate::client::{SNAPSHOTTER, exists, is_missing, request};
 use crate::connect::Engine;
-use crate::files::{make_passage, make_private};
+use crate::files::{make_passage, make_private, write_public};
 use crate::image::Image;
 use crate::network::{Network, Taken};
 use crate::prepare::mapped;
 use crate::read;
 use crate::rootfs::sharing_content;
 use crate::spec::{Inputs, spec as write_spec};
+use crate::upkeep::Present;
 
 const RUNTIME: &str = "io.containerd.runc.v2";
 /// What containerd knows a specification by.
@@ -69,7 +69,7 @@ impl Engine {
         let Some(network) = taken.network().cloned() else { return Ok(()) };
         let (volumes, log) = self.prepare_directories(spec, image, &network).await?;
         let inputs = self.inputs(spec, image, &network, volumes);
-        let container = container(spec, image, &network, &inputs)?;
+        let container = container(spec, image, &network, &inputs, &self.config.state())?;
         let (mounts, ()) =
             tokio::try_join!(self.root_snapshot(spec), self.store_container(container))?;
         taken.keep();
@@ -85,7 +85,8 @@ impl Engine {
             .create(request(task))
             .await
             .map_err(BackendError::during("create the task"))?;
-        self.present.lock().insert(spec.id.clone(), created(spec, &network));
+        let present = Present::created(created(spec, &network), spec.route.spec.cpu_millis);
+        self.present.lock().insert(spec.id.clone(), present);
         Ok(())
     }
 
@@ -104,7 +105,6 @@ impl Engine {
             sys: self.pool.sys(&network.name),
             etc: state.join("instances").join(spec.id.as_str()),
             resolv: state.join("resolv.conf"),
-            runc: state.join("runc"),
             cgroup: self.cgroups.path(&spec.id),
             limits_swap: self.cgroups.limits_swap(),
             volumes,
@@ -176,6 +176,7 @@ fn container(
     image: &Image,
     network: &Network,
     inputs: &Inputs,
+    state: &Path,
 ) -> Result<Container, StartError> {
     let document: Spec =
         write_spec(inputs).map_err(BackendError::during("write the container's specification"))?;
@@ -185,7 +186,7 @@ fn container(
     let options = Options {
         io_uid: mapped(image.user.uid, image.range),
         io_gid: mapped(image.user.gid, image.range),
-        root: inputs.runc.display().to_string(),
+        root: state.join("runc").display().to_string(),
     };
     let options =
         Any { type_url: "containerd.runc.v1.Options".to_owned(), value: options.encode_to_vec() };
@@ -219,8 +220,8 @@ fn write_etc(etc: &Path, host: &str, network: &Network) -> io::Result<()> {
     let hosts = format!(
         "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n{address} {host}\n"
     );
-    fs::write(etc.join("hosts"), hosts)?;
-    fs::write(etc.join("hostname"), format!("{host}\n"))
+    write_public(&etc.join("hosts"), &hosts)?;
+    write_public(&etc.join("hostname"), &format!("{host}\n"))
 }
 
 /// Where the shim writes the output to: it appends, so that several instances share a log and a

@@ -29,6 +29,7 @@ mod spec;
 mod start;
 mod stop;
 mod sweep;
+mod upkeep;
 mod volume;
 
 pub use config::{Config, InvalidConfig, config_file};

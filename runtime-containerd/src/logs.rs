@@ -1,22 +1,16 @@
-use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
 
 use rac_model::AppName;
 use rac_runtime::BackendError;
 use tokio::task::spawn_blocking;
-use tokio::time::sleep;
 
 use crate::connect::Engine;
 use crate::files::ignore_missing;
 
 /// The size at which a log becomes the old log.
 const MAX_LOG: u64 = 5 * 1024 * 1024;
-/// How often somebody looks.
-const INTERVAL: Duration = Duration::from_secs(1);
 
 impl Engine {
     pub(crate) async fn logs(&self, app: &AppName, bytes: usize) -> Result<Vec<u8>, BackendError> {
@@ -27,26 +21,10 @@ impl Engine {
     }
 }
 
-/// Keeps the logs of the apps that run short, for ever.
+/// Moves what is in a log that has grown too long into the old log, as far as it fits.
 ///
 /// A log is copied and cut, not renamed: the shims keep it open, and append to it.
-pub(crate) async fn rotate(engine: Arc<Engine>) {
-    loop {
-        sleep(INTERVAL).await;
-        let apps: BTreeSet<AppName> =
-            engine.present.lock().values().map(|instance| instance.image.app.clone()).collect();
-        for app in apps {
-            let directory = engine.log_directory(&app);
-            let rotated = spawn_blocking(move || shorten(&directory)).await;
-            if let Ok(Err(error)) = rotated {
-                tracing::warn!(%error, app.name = %app, "Could not shorten a log");
-            }
-        }
-    }
-}
-
-/// Moves what is in a log that has grown too long into the old log, as far as it fits.
-fn shorten(directory: &Path) -> io::Result<()> {
+pub(crate) fn shorten(directory: &Path) -> io::Result<()> {
     let log = directory.join("current.log");
     let length = match fs::metadata(&log) {
         Ok(metadata) => metadata.len(),

@@ -22,6 +22,7 @@ const RELEASE: &str = "rac.release";
 const ADDRESS: &str = "rac.address";
 const NETWORK: &str = "rac.network";
 const STOP_SIGNAL: &str = "rac.stop-signal";
+const CPU: &str = "rac.cpu-millis";
 /// `SIGTERM`.
 const DEFAULT_SIGNAL: u32 = 15;
 
@@ -31,6 +32,7 @@ pub(crate) struct Known {
     pub(crate) instance: Instance,
     pub(crate) network: Option<String>,
     pub(crate) stop_signal: u32,
+    pub(crate) cpu_millis: Option<u32>,
 }
 
 /// Everything that is needed to take an instance over after a restart, as labels.
@@ -49,6 +51,7 @@ pub(crate) fn labels(
         (ADDRESS, address.to_string()),
         (NETWORK, network.name.clone()),
         (STOP_SIGNAL, stop_signal.to_string()),
+        (CPU, route.spec.cpu_millis.to_string()),
     ];
     labels.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
@@ -124,7 +127,8 @@ fn known(container: &Container, task: Option<&Process>, cgroups: &Cgroups) -> Op
         id,
     };
     let stop_signal = label(STOP_SIGNAL).and_then(|n| n.parse().ok()).unwrap_or(DEFAULT_SIGNAL);
-    Some(Known { instance, network: label(NETWORK).cloned(), stop_signal })
+    let cpu_millis = label(CPU).and_then(|millis| millis.parse().ok());
+    Some(Known { instance, network: label(NETWORK).cloned(), stop_signal, cpu_millis })
 }
 
 fn state(

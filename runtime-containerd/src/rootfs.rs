@@ -136,19 +136,19 @@ impl Root {
         }
     }
 
-    /// The first `limit` bytes of a text file, nothing where there is no such file.
-    pub(crate) fn read_text(&self, path: &str, limit: u64) -> io::Result<String> {
+    /// The first `limit` bytes of a file. `None` where something else stands there.
+    pub(crate) fn read_text(&self, path: &str, limit: u64) -> io::Result<Option<String>> {
         let file = match self.open(Path::new(path), OFlags::RDONLY) {
             Ok(file) => file,
-            Err(error) if leads_nowhere(&error) => return Ok(String::new()),
+            Err(error) if leads_nowhere(&error) => return Ok(Some(String::new())),
             Err(error) => return Err(error),
         };
         if FileType::from_raw_mode(fstat(&file)?.st_mode) != FileType::RegularFile {
-            return Ok(String::new());
+            return Ok(None);
         }
         let mut text = Vec::new();
         File::from(file).take(limit).read_to_end(&mut text)?;
-        Ok(String::from_utf8_lossy(&text).into_owned())
+        Ok(Some(String::from_utf8_lossy(&text).into_owned()))
     }
 }
 

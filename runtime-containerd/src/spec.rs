@@ -6,6 +6,7 @@ use oci_spec::runtime::Spec;
 use rac_model::Route;
 use serde_json::{Value, json};
 
+use crate::cgroup::CPU_PERIOD;
 use crate::image::{DEFAULT_PATH, Image};
 use crate::ranges::SIZE;
 
@@ -15,10 +16,6 @@ const MAX_PIDS: u32 = 256;
 const MAX_FILES: u32 = 4096;
 /// The files in each of an instance's memory file systems.
 const MAX_INODES: u32 = 16_384;
-/// In how many microseconds the processor time of an instance is counted.
-const CPU_PERIOD: u64 = 100_000;
-/// The least processor time that the kernel takes for a limit.
-const MIN_CPU_QUOTA: u64 = 1000;
 
 /// Everything that an instance's specification depends on.
 #[derive(Debug)]
@@ -33,8 +30,6 @@ pub(crate) struct Inputs<'a> {
     pub(crate) etc: PathBuf,
     /// `/etc/resolv.conf`, the same for all.
     pub(crate) resolv: PathBuf,
-    /// Where runc keeps its notes.
-    pub(crate) runc: PathBuf,
     pub(crate) cgroup: String,
     pub(crate) limits_swap: bool,
     /// Where each volume's content is, and where it belongs.
@@ -120,11 +115,11 @@ fn resources(inputs: &Inputs) -> Value {
         // Memory and swap together: none of it may be swap.
         memory = json!({ "limit": spec.memory, "swap": spec.memory });
     }
-    let quota = (u64::from(spec.cpu_millis) * CPU_PERIOD / 1000).max(MIN_CPU_QUOTA);
     json!({
         "devices": [{ "allow": false, "access": "rwm" }],
         "memory": memory,
-        "cpu": { "quota": quota, "period": CPU_PERIOD },
+        // Its share comes when it has started: see `upkeep`.
+        "cpu": { "period": CPU_PERIOD },
         "pids": { "limit": MAX_PIDS },
     })
 }

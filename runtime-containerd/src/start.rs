@@ -2,6 +2,8 @@ use containerd_client::services::v1::StartRequest;
 use rac_model::InstanceState;
 use rac_runtime::{BackendError, Instance, InstanceId, StartError};
 
+use tokio::time::Instant;
+
 use crate::client::request;
 use crate::connect::Engine;
 
@@ -9,7 +11,7 @@ impl Engine {
     pub(crate) async fn start(&self, id: &InstanceId) -> Result<Instance, StartError> {
         let start = StartRequest { container_id: id.to_string(), ..StartRequest::default() };
         match self.client.tasks().start(request(start)).await {
-            Ok(_) => match self.set_present(id, InstanceState::Running) {
+            Ok(_) => match self.note_start(id) {
                 Some(instance) => Ok(instance),
                 None => self.started_before(id).await,
             },
@@ -27,10 +29,10 @@ impl Engine {
         self.read(id).await?.ok_or_else(|| StartError::NoSuchInstance(id.clone()))
     }
 
-    fn set_present(&self, id: &InstanceId, state: InstanceState) -> Option<Instance> {
+    fn note_start(&self, id: &InstanceId) -> Option<Instance> {
         let mut present = self.present.lock();
-        let instance = present.get_mut(id)?;
-        instance.state = state;
-        Some(instance.clone())
+        let present = present.get_mut(id)?;
+        present.started = Some(Instant::now());
+        Some(Instance { state: InstanceState::Running, ..present.instance.clone() })
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::Ipv4Net;
+use rustix::fs::statfs;
 use rustix::mount::{UnmountFlags, unmount};
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -18,6 +19,9 @@ use crate::rootfs::remove_mount;
 
 /// How long a helper program may take.
 const LIMIT: Duration = Duration::from_secs(15);
+
+/// The file system that namespaces are files of (`statfs(2)`).
+const NAMESPACES: i64 = 0x6e73_6673;
 
 /// What is to be done inside of a new namespace: its own loopback device, every port for everybody
 /// (there is nobody else), pings without privileges, no IPv6 but on loopback, and a view of `/sys`
@@ -128,7 +132,10 @@ impl Maker {
 
     async fn plugin(&self, command: &str, name: &str) -> io::Result<cni::Added> {
         let config = cni::config(&self.bridge, self.subnet, &self.addresses);
-        timeout(LIMIT, cni::run("bridge", command, name, &self.file(name), &config)).await?
+        let file = self.file(name);
+        // Somebody died before there was a namespace: then only the address is to be given back.
+        let namespace = if is_namespace(&file)? { file } else { PathBuf::new() };
+        timeout(LIMIT, cni::run("bridge", command, name, &namespace, &config)).await?
     }
 }
 
@@ -141,6 +148,10 @@ pub(super) async fn run(program: &str, args: &[&str]) -> io::Result<()> {
     }
     let said = String::from_utf8_lossy(&output.stderr);
     Err(io::Error::other(format!("{program} failed: {}", said.trim())))
+}
+
+fn is_namespace(file: &Path) -> io::Result<bool> {
+    Ok(statfs(file)?.f_type == NAMESPACES)
 }
 
 fn names(dir: &Path) -> Vec<String> {

@@ -1,6 +1,5 @@
 //! What can only be known with the image's files at hand.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use rac_model::ContainerConfig;
@@ -19,9 +18,14 @@ const MAX_GROUPS: usize = 64;
 /// Whether there is a program to start, and who starts it.
 pub(super) fn inspect(root: &Root, config: &ContainerConfig) -> Result<User, Unusable> {
     find_program(root, config)?;
-    let passwd = root.read_text("/etc/passwd", MAX_TEXT)?;
-    let groups = root.read_text("/etc/group", MAX_TEXT)?;
+    let (passwd, groups) = (read(root, "/etc/passwd")?, read(root, "/etc/group")?);
     find_user(&config.user, &passwd, &groups).map_err(Unusable::Image)
+}
+
+/// runc opens these files too, inside: it would wait at a FIFO for ever.
+fn read(root: &Root, path: &str) -> Result<String, Unusable> {
+    let text = root.read_text(path, MAX_TEXT)?;
+    text.ok_or_else(|| Unusable::Image(format!("{path} in the image is not a file: make it one")))
 }
 
 fn find_program(root: &Root, config: &ContainerConfig) -> Result<(), Unusable> {
@@ -33,7 +37,7 @@ fn find_program(root: &Root, config: &ContainerConfig) -> Result<(), Unusable> {
         if in_a_volume(&path) {
             return Ok(());
         }
-        match root.stat(&path).map_err(unreadable)? {
+        match root.stat(&path)? {
             Some(stat) if is_program(stat.st_mode) => return Ok(()),
             Some(_) => found_unusable = true,
             None => {}
@@ -64,10 +68,6 @@ fn places(program: &str, config: &ContainerConfig) -> Vec<PathBuf> {
 
 fn is_program(mode: u32) -> bool {
     FileType::from_raw_mode(mode) == FileType::RegularFile && mode & 0o111 != 0
-}
-
-fn unreadable(error: io::Error) -> Unusable {
-    Unusable::Node(error)
 }
 
 /// `USER` as Docker has it: a name or an id, with a group after a colon.

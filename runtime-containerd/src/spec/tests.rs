@@ -38,7 +38,6 @@ fn written(image: &Image, route: &Route) -> Value {
         sys: "/run/rac-7000/sys/a".into(),
         etc: "/run/rac-7000/instances/shop-1".into(),
         resolv: "/run/rac-7000/resolv.conf".into(),
-        runc: "/run/rac-7000/runc".into(),
         cgroup: "/rac-7000/shop-1".to_owned(),
         limits_swap: true,
         volumes,
@@ -75,11 +74,4 @@ fn a_volume_may_stand_where_the_private_tmp_would() {
         mounts.iter().filter(|m| m["destination"].as_str().unwrap().starts_with("/tmp")).collect();
     assert_eq!(tmp.len(), 1);
     assert_eq!(tmp[0]["type"], "bind");
-}
-
-#[test]
-fn the_smallest_share_of_a_processor_is_one_that_the_kernel_takes() {
-    let mut route = route();
-    route.spec.cpu_millis = 1;
-    assert_eq!(written(&image(), &route)["linux"]["resources"]["cpu"]["quota"], 1000);
 }

@@ -115,8 +115,8 @@ impl Tar {
         self.entry(path, b'2', 0, 0o777, to, b"")
     }
 
-    pub(crate) fn hard_link(self, path: &str, to: &str) -> Self {
-        self.entry(path, b'1', 0, 0o644, to, b"")
+    pub(crate) fn hard_link(self, path: &str, owner: u32, mode: u32, to: &str) -> Self {
+        self.entry(path, b'1', owner, mode, to, b"")
     }
 
     pub(crate) fn fifo(self, path: &str) -> Self {

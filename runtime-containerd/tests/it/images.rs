@@ -13,7 +13,7 @@ async fn every_file_belongs_to_the_apps_own_ids_and_keeps_its_mode() {
         .file("plain", 1000, 0o640, b"plain")
         .file("set-id", 0, 0o6755, b"set-id")
         .file("far", 70_000, 0o644, b"far")
-        .hard_link("linked", "plain")
+        .hard_link("linked", 1000, 0o640, "plain")
         .symlink("away", "/proc/self/root")
         .dir("shared", 33, 0o2775);
     let app = world.serving("mapped", &Image::app("serve").await.layer(files)).await;
@@ -71,7 +71,9 @@ fn disk(world: &World) -> u64 {
 async fn an_image_that_can_never_run_is_refused_with_a_sentence() {
     let world = World::new().await;
     let app = Image::app("serve").await;
+    let trap = Tar::default().dir("etc", 0, 0o755).fifo("etc/group");
     for (number, (image, expected)) in [
+        (app.clone().layer(trap), "/etc/group in the image is not a file"),
         (app.clone().set("Entrypoint", json!(["/nope"])), "no program `/nope`"),
         (app.clone().set("Entrypoint", json!(["nope"])), "no program `nope`"),
         (app.clone().set("Entrypoint", json!(["/tmp"])), "`/tmp` in the image is not executable"),
@@ -107,7 +109,6 @@ async fn a_path_of_the_image_never_leads_out_of_it() {
         .dir("real", 0, 0o755)
         .symlink("real/passwd", "/../../real/users")
         .file("real/users", 0, 0o644, b"daemon:x:77:78::/:\n")
-        .fifo("real/group")
         .symlink("data", "/../../../../../../var/lib");
     let image = Image::app("serve")
         .await

@@ -4,7 +4,7 @@ use rac_model::InstanceState;
 use rac_runtime::{Event, Runtime as _, contract};
 
 use crate::image::Image;
-use crate::world::{LIMIT, World, ask, until};
+use crate::world::{LIMIT, World, ask, until, until_true};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_edge_takes_the_instances_over() {
@@ -58,15 +58,17 @@ async fn a_killed_containerd_takes_no_instance_with_it() {
 async fn a_create_that_is_dropped_midway_leaves_nothing_that_delete_does_not_remove() {
     let world = World::new().await;
     let image = world.prepare("dropped", &Image::app("serve").await).await;
-    let traces = |traces: Vec<(&'static str, usize)>| traces.len();
-    assert!(traces(world.traces()) > 0);
-    for step in 0..12 {
+    let ready = || world.traces().contains(&("network namespaces", 8));
+    until_true("the networks are made ahead", ready).await;
+    let before = world.traces();
+    for step in 0..15 {
         let spec = contract::spec("dropped-1", &image);
         let patience = std::time::Duration::from_millis(step * 5);
         let _ = tokio::time::timeout(patience, world.engine().create(&spec)).await;
         world.engine().delete(&spec.id).await.unwrap();
         assert_eq!(world.engine().list().await.unwrap(), []);
     }
+    until_true("everything is as it was", || world.traces() == before).await;
     let instance = world.start("dropped-1", &image).await;
     contract::get(instance.address.unwrap()).await;
     world.end().await;

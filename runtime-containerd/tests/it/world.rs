@@ -1,5 +1,6 @@
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -34,6 +35,8 @@ impl World {
         let stack = format!("rt{}-{number}", std::process::id() % 1_000_000);
         let home = std::env::temp_dir().join(format!("rac-it-{stack}"));
         fs::create_dir(&home).unwrap();
+        // As /root is: nobody else gets through.
+        fs::set_permissions(&home, fs::Permissions::from_mode(0o700)).unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let registry = format!("http://127.0.0.1:{port}");
         let distribution = start_registry(&home, port);

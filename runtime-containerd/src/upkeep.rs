@@ -1,0 +1,76 @@
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rac_model::AppName;
+use rac_runtime::{Instance, InstanceId};
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep};
+
+use crate::connect::Engine;
+use crate::logs;
+use crate::read::Known;
+
+/// How often somebody looks after the instances.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// How long an instance that starts has the processors to itself.
+///
+/// A program in Python or Node needs more than 80 ms of a processor until it listens: with half a
+/// processor, the first request would wait twice as long for nothing.
+const FULL_SPEED: Duration = Duration::from_secs(1);
+
+/// An instance, as far as this process looks after it.
+#[derive(Debug)]
+pub(crate) struct Present {
+    pub(crate) instance: Instance,
+    pub(crate) started: Option<Instant>,
+    /// The share of the processors that it is still to be kept to.
+    unlimited: Option<u32>,
+}
+
+impl Present {
+    /// One that is about to start.
+    pub(crate) fn created(instance: Instance, cpu_millis: u32) -> Self {
+        Self { instance, started: None, unlimited: Some(cpu_millis) }
+    }
+
+    /// One that an earlier process has started, some time ago.
+    pub(crate) fn taken_over(known: Known) -> (InstanceId, Self) {
+        let (instance, unlimited) = (known.instance, known.cpu_millis);
+        (instance.id.clone(), Self { instance, started: Some(Instant::now()), unlimited })
+    }
+
+    fn is_due(&self) -> bool {
+        self.unlimited.is_some() && self.started.is_some_and(|at| at.elapsed() >= FULL_SPEED)
+    }
+}
+
+/// Keeps logs short and instances to their share of the processors, for ever.
+pub(crate) async fn run(engine: Arc<Engine>) {
+    loop {
+        sleep(INTERVAL).await;
+        limit(&engine);
+        shorten_logs(&engine).await;
+    }
+}
+
+fn limit(engine: &Engine) {
+    for (id, present) in engine.present.lock().iter_mut().filter(|(_, present)| present.is_due()) {
+        let Some(millis) = present.unlimited.take() else { continue };
+        if let Err(error) = engine.cgroups.limit_cpu(id, millis) {
+            // It has ended meanwhile, most likely.
+            tracing::debug!(%error, instance.id = %id, "Could not limit the processor time");
+        }
+    }
+}
+
+async fn shorten_logs(engine: &Engine) {
+    let apps: BTreeSet<AppName> =
+        engine.present.lock().values().map(|present| present.instance.image.app.clone()).collect();
+    for app in apps {
+        let directory = engine.log_directory(&app);
+        if let Ok(Err(error)) = spawn_blocking(move || logs::shorten(&directory)).await {
+            tracing::warn!(%error, app.name = %app, "Could not shorten a log");
+        }
+    }
+}
