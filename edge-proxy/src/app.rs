@@ -310,7 +310,7 @@ impl App {
             "`{}` ended while it served: {}", self.host, failure.message);
         self.node.metrics.crashes.inc();
         self.node.reports.failed(&self.host, failure);
-        self.node.dispose(slot.serving, self);
+        self.node.dispose(&slot.serving);
         self.changed.notify_one();
     }
 

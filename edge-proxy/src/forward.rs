@@ -218,9 +218,9 @@ async fn exchange(edge: &Arc<Edge>, lease: Lease, mut request: Outgoing) -> Exch
     let pool = Arc::clone(lease.serving().pool());
     if let Some(sender) = pool.idle().await {
         let again = request.again();
-        match send(edge, &lease, sender, request).await {
+        match send(&lease, sender, request).await {
             Sent::Answered(received) => return answered(edge, lease, received).await,
-            Sent::Unsent(unsent) => request = unsent,
+            Sent::Unsent(unsent) => request = *unsent,
             Sent::Failed => {
                 let Some(head) = again else { return Exchange::Answered(broken(&lease)) };
                 debug!("An idle connection was closed: sending the request again");
@@ -231,9 +231,9 @@ async fn exchange(edge: &Arc<Edge>, lease: Lease, mut request: Outgoing) -> Exch
         }
     }
     let Ok(sender) = pool.connect().await else { return Exchange::Unsent(request) };
-    match send(edge, &lease, sender, request).await {
+    match send(&lease, sender, request).await {
         Sent::Answered(received) => answered(edge, lease, received).await,
-        Sent::Unsent(unsent) => Exchange::Unsent(unsent),
+        Sent::Unsent(unsent) => Exchange::Unsent(*unsent),
         Sent::Failed => Exchange::Answered(broken(&lease)),
         Sent::TimedOut => Exchange::Answered(too_late(&lease)),
     }
@@ -250,12 +250,12 @@ struct Received {
 
 enum Sent {
     Answered(Box<Received>),
-    Unsent(Outgoing),
+    Unsent(Box<Outgoing>),
     Failed,
     TimedOut,
 }
 
-async fn send(_edge: &Edge, lease: &Lease, mut sender: Sender, outgoing: Outgoing) -> Sent {
+async fn send(lease: &Lease, mut sender: Sender, outgoing: Outgoing) -> Sent {
     let Outgoing { mut head, body, websocket, client, bodiless } = outgoing;
     if websocket.is_some() {
         upgrade::ask(&mut head.headers);
@@ -272,7 +272,7 @@ async fn send(_edge: &Edge, lease: &Lease, mut sender: Sender, outgoing: Outgoin
         Ok(Err(mut error)) => match error.take_message() {
             Some(unsent) => {
                 let (head, body) = unsent.into_parts();
-                Sent::Unsent(Outgoing { head, body, websocket, client, bodiless })
+                Sent::Unsent(Box::new(Outgoing { head, body, websocket, client, bodiless }))
             }
             None => {
                 debug!(error = %error.error(), "An instance did not answer");

@@ -213,8 +213,8 @@ fn read_exposed(
     let ports: Vec<u16> = config.exposed_ports.iter().filter_map(tcp).collect();
     match ports.as_slice() {
         [port] => spec.port = *port,
-        [] | _ if named_port => {}
         [] => {}
+        _ if named_port => {}
         several => {
             let list: Vec<String> = several.iter().map(u16::to_string).collect();
             findings.push(Finding::new(

@@ -74,7 +74,7 @@ impl Node {
     }
 
     /// Removes an instance that has ended by itself, in the background.
-    pub(crate) fn dispose(self: &Arc<Self>, serving: Arc<Serving>, _app: &Arc<App>) {
+    pub(crate) fn dispose(self: &Arc<Self>, serving: &Serving) {
         self.discard(serving.id().clone());
     }
 
