@@ -71,7 +71,8 @@ need_cargo
 
 if [ "$part" = all ] || [ "$part" = lint ]; then
     check cargo fmt --all --check
-    check cargo clippy --workspace --all-targets --locked -- -D warnings
+    # In the profile of everything else, whose build scripts have run then.
+    check cargo clippy --release --workspace --all-targets --locked -- -D warnings
     check shellcheck -x run.sh test.sh .ci/run scripts/*.sh scripts/oci-image scripts/bench
 fi
 if [ "$part" = all ] || [ "$part" = unit ]; then
@@ -79,7 +80,9 @@ if [ "$part" = all ] || [ "$part" = unit ]; then
 fi
 if [ "$part" = all ] || [ "$part" = e2e ]; then
     need_root "./test.sh e2e"
-    tests cargo test --release --locked -p rac-tests -- "$filter"
+    # With the whole workspace, although only one test of it is run: so the dependencies are those
+    # that are built already.
+    tests cargo test --release --locked --workspace --test e2e -- "$filter"
 fi
 
 if [ "$((passed + failed))" = 0 ]; then warn "No test has this name: $filter"; fi
