@@ -9,7 +9,18 @@ use tokio::sync::OnceCell;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Image {
     layers: Vec<Tar>,
+    /// What is wrong or special about the layers.
+    kind: Kind,
     config: serde_json::Map<String, Value>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Kind {
+    #[default]
+    Plain,
+    Compressed,
+    /// The configuration names other layers than the manifest.
+    Mistaken,
 }
 
 /// An uncompressed layer.
@@ -53,11 +64,19 @@ impl Image {
         self
     }
 
+    pub(crate) fn kind(mut self, kind: Kind) -> Self {
+        self.kind = kind;
+        self
+    }
+
     /// Pushes the image as `app:latest`.
     pub(crate) async fn push(&self, registry: &str, app: &str) -> ImageRef {
         let http = reqwest::Client::new();
         let layers: Vec<Vec<u8>> = self.layers.iter().map(|layer| layer.clone().end()).collect();
-        let diff_ids: Vec<String> = layers.iter().map(|l| Digest::of(l).to_string()).collect();
+        let mut diff_ids: Vec<String> = layers.iter().map(|l| Digest::of(l).to_string()).collect();
+        if self.kind == Kind::Mistaken {
+            diff_ids[0] = Digest::of(b"something else").to_string();
+        }
         let config = json!({
             "architecture": "amd64",
             "os": "linux",
@@ -66,9 +85,14 @@ impl Image {
         });
         let config = serde_json::to_vec(&config).unwrap();
         let mut described = Vec::new();
-        for layer in &layers {
-            upload(&http, registry, app, layer).await;
-            described.push(describe("application/vnd.oci.image.layer.v1.tar", layer));
+        for mut layer in layers {
+            let mut media_type = "application/vnd.oci.image.layer.v1.tar";
+            if self.kind == Kind::Compressed {
+                layer = gzip(&layer);
+                media_type = "application/vnd.oci.image.layer.v1.tar+gzip";
+            }
+            upload(&http, registry, app, &layer).await;
+            described.push(describe(media_type, &layer));
         }
         upload(&http, registry, app, &config).await;
         let manifest = json!({
@@ -86,6 +110,15 @@ impl Image {
         assert_eq!(put.send().await.unwrap().status(), 201);
         ImageRef { app: app.parse().unwrap(), digest }
     }
+}
+
+fn gzip(content: &[u8]) -> Vec<u8> {
+    let file = std::env::temp_dir().join(format!("rac-it-{}", uuid::Uuid::new_v4()));
+    std::fs::write(&file, content).unwrap();
+    let compressed = Command::new("gzip").arg("-c").arg(&file).output().unwrap();
+    std::fs::remove_file(file).unwrap();
+    assert!(compressed.status.success());
+    compressed.stdout
 }
 
 fn describe(media_type: &str, content: &[u8]) -> Value {

@@ -3,7 +3,7 @@
 use rac_runtime::{PrepareError, Runtime as _, StartError, contract};
 use serde_json::json;
 
-use crate::image::{Image, Tar, program};
+use crate::image::{Image, Kind, Tar, program};
 use crate::world::{World, ask};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -73,6 +73,7 @@ async fn an_image_that_can_never_run_is_refused_with_a_sentence() {
     let app = Image::app("serve").await;
     let trap = Tar::default().dir("etc", 0, 0o755).fifo("etc/group");
     for (number, (image, expected)) in [
+        (app.clone().kind(Kind::Mistaken), "other content"),
         (app.clone().layer(trap), "/etc/group in the image is not a file"),
         (app.clone().set("Entrypoint", json!(["/nope"])), "no program `/nope`"),
         (app.clone().set("Entrypoint", json!(["nope"])), "no program `nope`"),
@@ -118,6 +119,23 @@ async fn a_path_of_the_image_never_leads_out_of_it() {
     let app = world.serving("tricky", &image).await;
     assert_eq!(ask(&app, "/ids").await, "77:78");
     assert_eq!(ask(&app, "/stat?/data/dpkg").await, "ENOENT");
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_compressed_layer_is_the_same_layer() {
+    let world = World::new().await;
+    world.serving("plain", &Image::app("serve").await).await;
+    let snapshots = world.listed("snapshots").len();
+    let compressed = Image::app("serve").await.kind(Kind::Compressed);
+    let app = world.serving("compressed", &compressed).await;
+    assert_eq!(ask(&app, "/").await, "hello");
+    assert_eq!(world.listed("snapshots").len() - snapshots, 2, "its own ids, and its instance");
+
+    world.engine().delete(&app.id).await.unwrap();
+    let other = compressed.layer(Tar::default().file("new", 0, 0o644, b"new"));
+    let other = world.serving("unpacked", &other).await;
+    assert_eq!(ask(&other, "/read?/new").await, "new");
     world.end().await;
 }
 

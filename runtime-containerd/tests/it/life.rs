@@ -164,5 +164,9 @@ async fn twenty_lives_leave_nothing() {
         world.engine().delete(&instance.id).await.unwrap();
     }
     until_true("everything is as it was", || world.traces() == before).await;
+    let snapshots = "containerd/io.containerd.snapshotter.v1.overlayfs/snapshots";
+    let snapshots = world.config.home.join(snapshots);
+    let room = || std::fs::read_dir(&snapshots).unwrap().count();
+    until_true("their room is given back", || room() < 20).await;
     world.end().await;
 }

@@ -25,6 +25,11 @@ async fn an_app_reaches_neither_the_machine_nor_its_neighbour() {
         assert_ne!(outcome, "done", "{target}");
         assert_ne!(outcome, "ECONNREFUSED", "not even a refusal comes back: {target}");
     }
+    let ports = format!("/sys/class/net/{}/brif", world.config.stack);
+    for port in std::fs::read_dir(ports).unwrap().flatten() {
+        let isolated = std::fs::read_to_string(port.path().join("isolated")).unwrap();
+        assert_eq!(isolated, "1\n", "{port:?}");
+    }
     let own = format!("127.0.0.1:{}", app.address.unwrap().port());
     assert_eq!(ask(&app, &format!("/try/connect?{own}")).await, "done", "only itself");
     world.end().await;
