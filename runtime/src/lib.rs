@@ -49,10 +49,12 @@ pub trait Runtime: Send + Sync + 'static {
 
     /// Runs a created instance, and returns it with its address.
     ///
-    /// It runs from here on; whether it listens is for the caller to find out.
+    /// It runs from here on; whether it listens is for the caller to find out. One that has ended is
+    /// returned as it is: an end is an end.
     async fn start(&self, id: &InstanceId) -> Result<Instance, StartError>;
 
-    /// Takes the CPU away from an instance. Its memory and connections stay.
+    /// Takes the CPU away from an instance. Its memory and connections stay. One that does not run
+    /// is left as it is; one that is not there is an error.
     async fn freeze(&self, id: &InstanceId) -> Result<(), BackendError>;
 
     /// Gives a frozen instance its CPU back.
