@@ -1,6 +1,7 @@
 //! The node's internal address: health, metrics, and what the API asks of instances.
 
 use std::convert::Infallible;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,13 +47,16 @@ impl Admin {
     pub async fn serve(self: Arc<Self>, listener: TcpListener, shutdown: CancellationToken) {
         let room = Arc::new(Semaphore::new(CONNECTIONS));
         loop {
-            let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
+            let guest = async {
+                let permit = Arc::clone(&room).acquire_owned().await.map_err(io::Error::other)?;
+                Ok::<_, io::Error>((listener.accept().await?.0, permit))
+            };
             let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
+                accepted = guest => accepted,
                 () = shutdown.cancelled() => return,
             };
-            let stream = match accepted {
-                Ok((stream, _)) => stream,
+            let (stream, permit) = match accepted {
+                Ok(accepted) => accepted,
                 Err(error) => {
                     warn!(%error, "Could not accept a connection");
                     sleep(Duration::from_millis(100)).await;

@@ -98,7 +98,7 @@ impl Apex {
         let idempotent = head.method.is_safe() && body.is_end_stream();
         let again = idempotent.then(|| head.clone());
         let mut request = Request::from_parts(head, RequestBody::from_client(body));
-        if let Some(mut sender) = pool.idle().await {
+        if let Some(mut sender) = pool.idle() {
             match timeout(HEAD, sender.try_send_request(request)).await? {
                 Ok(response) => return Ok(passed(pool, sender, response)),
                 Err(mut error) => match (error.take_message(), again) {

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use rac_model::{Failure, FailureCode, HostLabel, InstanceState, InstanceStatus, Route};
+use rac_model::{Chain, Failure, FailureCode, HostLabel, InstanceState, InstanceStatus, Route};
 use rac_runtime::{BackendError, Exit, InstanceId};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout};
@@ -35,6 +35,8 @@ pub const QUEUE: usize = 1000;
 pub const QUEUE_TIMEOUT: Duration = Duration::from_secs(60);
 /// An instance that ran for this long and then crashed is started again at once.
 const SOUND: Duration = Duration::from_secs(30);
+/// How long the engine may take to freeze an instance.
+const FREEZE: Duration = Duration::from_secs(2);
 /// Between the starts of an app that crashes: doubled each time from the first to the second.
 const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
@@ -146,7 +148,8 @@ impl App {
             Claim::Wait(seat) => {
                 self.changed.notify_one();
                 match timeout(QUEUE_TIMEOUT, seat).await {
-                    Ok(Ok(seated)) => seated,
+                    Ok(Ok(Ok(lease))) => self.thaw(lease).await,
+                    Ok(Ok(refused)) => refused,
                     Ok(Err(_)) => Err(Refused::Closed),
                     Err(_) => Err(self.refuse(
                         FailureCode::QueueTimeout,
@@ -223,7 +226,7 @@ impl App {
 
     /// An instance that the engine cannot thaw is given up.
     fn lost(self: &Arc<Self>, serving: &Serving, error: &BackendError) -> Refused {
-        tracing::warn!(error = %rac_model::Chain(error), instance.id = %serving.id(),
+        tracing::warn!(error = %Chain(error), instance.id = %serving.id(),
             "Could not thaw an instance of `{}`", self.host);
         if let Some(slot) = self.state.lock().slot(serving) {
             slot.drain_at = Some(Instant::now());
@@ -272,6 +275,7 @@ impl App {
             state.trouble = None;
         }
         state.route = route;
+        state.gone = false;
         drop(state);
         self.changed.notify_one();
     }
@@ -414,17 +418,32 @@ impl App {
             .is_some_and(|slot| slot.in_flight == 0 && slot.power == Power::Freezing);
         let frozen = if still_idle {
             serving.pool().clear();
-            self.node.runtime.freeze(serving.id()).await
+            self.try_freeze(&serving).await
         } else {
-            Ok(())
+            false
         };
-        if let Err(error) = &frozen {
-            tracing::warn!(error = %rac_model::Chain(error), "Could not freeze `{}`", self.host);
-        }
         if let Some(slot) = self.state.lock().slot(&serving) {
-            slot.frozen(still_idle && frozen.is_ok());
+            slot.frozen(frozen);
         }
+        self.seat_waiting();
         self.changed.notify_one();
+    }
+}
+
+impl App {
+    /// Requests wait for this: it does not take long, and what it left undone it takes back.
+    async fn try_freeze(&self, serving: &Serving) -> bool {
+        match timeout(FREEZE, self.node.runtime.freeze(serving.id())).await {
+            Ok(Ok(())) => return true,
+            Ok(Err(error)) => {
+                tracing::warn!(error = %Chain(&error), "Could not freeze `{}`", self.host);
+            }
+            Err(_) => tracing::warn!("Freezing `{}` took too long", self.host),
+        }
+        if let Err(error) = self.node.runtime.thaw(serving.id()).await {
+            tracing::warn!(error = %Chain(&error), "Could not thaw `{}` again", self.host);
+        }
+        false
     }
 }
 
@@ -442,14 +461,12 @@ impl State {
         self.slots.iter_mut().find(|slot| slot.serving.id() == serving.id())
     }
 
-    /// Pairs those who wait with running instances that have room.
+    /// Pairs those who wait with instances that have room. Whoever gets a frozen one thaws it.
     fn seat(&mut self, app: &Arc<App>) -> Vec<(Waiter, Lease)> {
         let mut seated = Vec::new();
         self.waiting.retain(|waiter| !waiter.seat.is_closed());
         while !self.waiting.is_empty() {
-            let Some(slot) = self.best_slot().filter(|slot| slot.power == Power::Running) else {
-                break;
-            };
+            let Some(slot) = self.best_slot() else { break };
             slot.in_flight += 1;
             let lease = Lease::new(app, &slot.serving);
             if let Some(waiter) = self.waiting.pop_front() {

@@ -54,14 +54,16 @@ impl Apps {
             return Ok(Some(app));
         }
         let Some(route) = self.routes.get(host)? else { return Ok(None) };
-        Ok(Some(self.wake_up(Arc::new(route))))
+        Ok(Some(self.wake_up(Arc::new(route), |_| {})))
     }
 
-    fn wake_up(&self, route: Arc<Route>) -> Arc<App> {
+    /// The app of `route`, with a keeper. `first` is done before the keeper looks at it.
+    fn wake_up(&self, route: Arc<Route>, first: impl FnOnce(&Arc<App>)) -> Arc<App> {
         let (app, new) = self
             .node
             .table
             .get_or_add(&route.host, || App::new(Arc::clone(&self.node), Arc::clone(&route)));
+        first(&app);
         if new {
             self.tasks.spawn(Arc::clone(&app).keep(self.shutdown.clone()));
         }
@@ -72,6 +74,9 @@ impl Apps {
     /// goes on serving its old release meanwhile.
     pub fn changed(&self, change: HostChange) {
         match change.route {
+            Some(_) if self.node.table.get(&change.host).is_some() => {
+                self.node.images.want_surely(change.host);
+            }
             Some(_) => self.node.images.want(change.host),
             None => {
                 if let Some(app) = self.node.table.get(&change.host) {
@@ -87,7 +92,7 @@ impl Apps {
         if let Some(app) = self.node.table.get(&route.host) {
             app.set_route(route);
         } else if route.spec.scale_min > 0 {
-            self.wake_up(route);
+            self.wake_up(route, |_| {});
         }
     }
 
@@ -98,7 +103,7 @@ impl Apps {
     pub async fn adopt(&self) -> Result<(), BackendError> {
         let (mut adopted, mut removed) = (0, 0);
         for instance in self.node.runtime.list().await? {
-            if self.adopt_one(&instance) {
+            if self.adopt_one(&instance).await {
                 adopted += 1;
             } else {
                 removed += 1;
@@ -111,7 +116,7 @@ impl Apps {
         Ok(())
     }
 
-    fn adopt_one(&self, instance: &Instance) -> bool {
+    async fn adopt_one(&self, instance: &Instance) -> bool {
         let route = match self.routes.get(&instance.host) {
             Ok(Some(route)) => Arc::new(route),
             Ok(None) => return false,
@@ -125,10 +130,16 @@ impl Apps {
         let Some(address) = instance.address.filter(|_| runs && current) else { return false };
         let concurrency = route.spec.concurrency;
         let pool = Arc::new(Pool::new(address));
+        // One whose start was cut off may never have listened. For a frozen one the kernel answers.
+        if pool.connect().await.is_err() {
+            return false;
+        }
+        let frozen = instance.state == InstanceState::Frozen;
         let serving = Serving::new(instance.id.clone(), instance.release, concurrency, pool);
-        let app = self.wake_up(route);
-        self.node.instances.adopt(&instance.id, &app);
-        app.adopt(serving, instance.state == InstanceState::Frozen);
+        self.wake_up(route, |app| {
+            self.node.instances.adopt(&instance.id, app);
+            app.adopt(serving, frozen);
+        });
         true
     }
 

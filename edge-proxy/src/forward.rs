@@ -216,7 +216,7 @@ fn to_origin_form(head: &mut Parts) {
 
 async fn exchange(edge: &Arc<Edge>, lease: Lease, mut request: Outgoing) -> Exchange {
     let pool = Arc::clone(lease.serving().pool());
-    if let Some(sender) = pool.idle().await {
+    if let Some(sender) = pool.idle() {
         let again = request.again();
         match send(&lease, sender, request).await {
             Sent::Answered(received) => return answered(edge, lease, received).await,

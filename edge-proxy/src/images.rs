@@ -9,9 +9,10 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use parking_lot::Mutex;
 use rac_model::feed::{PullToken, PullTokenRequest};
-use rac_model::{AppName, HostLabel, ImageRef};
+use rac_model::{AppName, Chain, HostLabel, ImageRef};
 use rac_runtime::{BackendError, PrepareError, Runtime};
 use tokio::sync::{Notify, Semaphore};
+use tracing::warn;
 
 /// The most images that are fetched at once.
 const FETCHES: usize = 2;
@@ -145,10 +146,17 @@ impl Images {
         self.0.ready.lock().remove(image);
     }
 
-    /// Wants the image of `host` prepared ahead.
+    /// Wants the image of `host` prepared ahead, if there is room for the wish.
     pub fn want(&self, host: HostLabel) {
+        if self.0.backlog.lock().order.len() < BACKLOG {
+            self.want_surely(host);
+        }
+    }
+
+    /// Wants the image of a host whose app is awake, and waits for its new release.
+    pub fn want_surely(&self, host: HostLabel) {
         let mut backlog = self.0.backlog.lock();
-        if backlog.order.len() < BACKLOG && backlog.members.insert(host.clone()) {
+        if backlog.members.insert(host.clone()) {
             backlog.order.push_back(host);
             self.0.more.notify_one();
         }
@@ -175,19 +183,19 @@ impl Images {
         Some(host)
     }
 
-    /// Gives back the room of every prepared image that is not in `kept`.
-    ///
-    /// # Errors
-    /// The engine did not answer.
-    pub async fn keep_only(&self, kept: &HashSet<ImageRef>) -> Result<usize, BackendError> {
+    /// Gives back the room of every one of `images` that is not in `kept`; says of how many.
+    pub async fn keep_only(&self, images: Vec<ImageRef>, kept: &HashSet<ImageRef>) -> usize {
         let mut forgotten = 0;
-        for image in self.0.runtime.images().await? {
-            if !kept.contains(&image) && !self.0.flights.lock().contains_key(&image) {
-                self.forget(&image);
-                self.0.runtime.forget(&image).await?;
-                forgotten += 1;
+        for image in images {
+            if kept.contains(&image) || self.0.flights.lock().contains_key(&image) {
+                continue;
+            }
+            self.forget(&image);
+            match self.0.runtime.forget(&image).await {
+                Ok(()) => forgotten += 1,
+                Err(error) => warn!(error = %Chain(&error), "Could not remove the image {image}"),
             }
         }
-        Ok(forgotten)
+        forgotten
     }
 }

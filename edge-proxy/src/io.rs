@@ -13,15 +13,19 @@ use tokio::time::{Sleep, sleep};
 const STALL: Duration = Duration::from_secs(30);
 
 /// A socket whose writes fail after [`STALL`] without any progress.
-pub struct ClientIo {
+///
+/// It owns what the connection counts as, `G`, because it outlives the HTTP connection where that
+/// becomes a WebSocket.
+pub struct ClientIo<G> {
     stream: TcpStream,
     stalled: Option<Pin<Box<Sleep>>>,
+    _counted: G,
 }
 
-impl ClientIo {
-    /// Puts the clock on `stream`.
-    pub fn new(stream: TcpStream) -> Self {
-        Self { stream, stalled: None }
+impl<G> ClientIo<G> {
+    /// Puts the clock on `stream`, which counts as `counted` until it is closed.
+    pub fn new(stream: TcpStream, counted: G) -> Self {
+        Self { stream, stalled: None, _counted: counted }
     }
 
     fn watch<T>(
@@ -39,7 +43,7 @@ impl ClientIo {
     }
 }
 
-impl AsyncRead for ClientIo {
+impl<G: Unpin> AsyncRead for ClientIo<G> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -49,7 +53,7 @@ impl AsyncRead for ClientIo {
     }
 }
 
-impl AsyncWrite for ClientIo {
+impl<G: Unpin> AsyncWrite for ClientIo<G> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -57,7 +57,9 @@ async fn serve(config: Config) -> Result<()> {
         Arc::new(Containerd::connect(engine(&config)).await.context("reach containerd")?);
     let routes = Routes::open(&config.home.join("routes.redb")).context("open the routes")?;
     let node = node(&config, &secret, runtime)?;
-    let apps = Apps::new(node, routes.clone(), shutdown.clone());
+    // The apps are kept until the requests in hand are done: some of them wait for a start.
+    let drained = CancellationToken::new();
+    let apps = Apps::new(node, routes.clone(), drained.clone());
     apps.adopt().await.context("take over the instances of an earlier edge")?;
 
     let (changed, changes) = mpsc::channel(CHANGES);
@@ -76,7 +78,11 @@ async fn serve(config: Config) -> Result<()> {
     let server = Server::new(listener, edge, config.connections_per_address);
 
     info!(listen = %config.listen, domain = %config.domain, "Serving {}", config.address());
-    tokio::join!(server.serve(shutdown.clone()), admin, feed, apps.clone().tend(changes));
+    let serve = async {
+        server.serve(shutdown.clone()).await;
+        drained.cancel();
+    };
+    tokio::join!(serve, admin, feed, apps.clone().tend(changes));
     apps.rest().await;
     info!("Stopped; the instances go on");
     Ok(())

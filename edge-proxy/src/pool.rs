@@ -7,6 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
@@ -48,7 +49,7 @@ impl Pool {
     }
 
     /// An idle connection that is still open, the one used last.
-    pub async fn idle(&self) -> Option<Sender> {
+    pub fn idle(&self) -> Option<Sender> {
         loop {
             let (mut sender, since) = self.idle.lock().pop()?;
             if since.elapsed() > IDLE {
@@ -56,7 +57,9 @@ impl Pool {
                 self.idle.lock().clear();
                 return None;
             }
-            if sender.ready().await.is_ok() {
+            // One that is not ready at once still carries the rest of an earlier request, and how
+            // long that takes is up to whoever sent it.
+            if let Some(Ok(())) = sender.ready().now_or_never() {
                 return Some(sender);
             }
         }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -123,7 +123,7 @@ impl Server {
             .max_headers(MAX_HEADERS)
             .max_header_size(MAX_HEAD)
             .max_buf_size(BUFFER)
-            .serve_connection(TokioIo::new(ClientIo::new(stream)), service)
+            .serve_connection(TokioIo::new(ClientIo::new(stream, (guest, permit))), service)
             .with_upgrades();
         let connections = self.edge.apps.node().metrics.connections.clone();
         connections.inc();
@@ -140,7 +140,6 @@ impl Server {
                 debug!(%error, "A connection ended badly");
             }
             connections.dec();
-            drop((guest, permit));
         })
     }
 }
@@ -165,6 +164,7 @@ impl Guests {
 
     /// This machine's own clients are not counted: a proxy in front of the edge is one of them.
     fn enter(&self, address: IpAddr) -> Option<Guest> {
+        let address = subscriber(address);
         let mut by_address = self.by_address.lock();
         let count = by_address.entry(address).or_insert(0);
         if *count >= self.most && !address.is_loopback() {
@@ -172,6 +172,16 @@ impl Guests {
         }
         *count += 1;
         Some(Guest { address, guests: self.clone() })
+    }
+}
+
+/// Whom an address stands for: of IPv6, a subscriber has a whole /64 (RFC 6177).
+fn subscriber(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V6(v6) if !v6.is_loopback() => {
+            IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)))
+        }
+        other => other,
     }
 }
 
@@ -203,6 +213,14 @@ mod tests {
         assert!(guests.enter(stranger).is_some());
         drop(second);
         assert!(guests.by_address.lock().is_empty());
+    }
+
+    #[test]
+    fn a_subscriber_of_ipv6_is_one_guest() {
+        let guests = Guests::new(1);
+        let _first = guests.enter("2001:db8::1".parse().unwrap());
+        assert!(guests.enter("2001:db8::2".parse().unwrap()).is_none());
+        assert!(guests.enter("2001:db8:0:1::2".parse().unwrap()).is_some());
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rac_model::{Failure, FailureCode, InstanceState, Route};
 use rac_runtime::{Instance, InstanceSpec, PrepareError, StartError};
+use tokio::sync::SemaphorePermit;
 use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
@@ -49,22 +50,26 @@ pub async fn start(
     route: &Arc<Route>,
 ) -> Result<Started, Failure> {
     let asked = Instant::now();
-    let Ok(_permit) = node.starts.acquire().await else {
+    prepare(node, route).await?;
+    let Ok(permit) = node.starts.acquire().await else {
         return Err(node_failed(route, "The node is about to end: try again."));
     };
-    prepare(node, route).await?;
     let began = Instant::now();
     let id = node.instances.expect(app);
     let spec = InstanceSpec { id: id.clone(), route: Route::clone(route) };
-    let result = run(node, &spec, began, asked).await;
-    match result {
+    match run(node, &spec, began, asked, permit).await {
         Ok(started) => {
             info!(app.host = %route.host, app.release = route.release, instance.id = %id,
                 took_ms = began.elapsed().as_millis() as u64, "Started `{}`", route.host);
             Ok(started)
         }
         Err(failure) => {
-            node.discard(id);
+            // Of an app with a volume, the next instance waits until this one is gone.
+            if route.spec.exclusive {
+                node.delete_for_sure(&id).await;
+            } else {
+                node.discard(id);
+            }
             Err(failure)
         }
     }
@@ -87,6 +92,7 @@ async fn run(
     spec: &InstanceSpec,
     began: Instant,
     asked: Instant,
+    permit: SemaphorePermit<'_>,
 ) -> Result<Started, Failure> {
     let route = &spec.route;
     let instance = match timeout(ENGINE, create_and_start(node, spec)).await {
@@ -95,6 +101,8 @@ async fn run(
             return Err(node_failed(route, "The node took too long to start the app: try again."));
         }
     };
+    // An app that takes its time to listen keeps nobody else's from starting.
+    drop(permit);
     let Some(address) = instance.address else {
         return Err(node_failed(route, "The node gave the app no address: try again."));
     };

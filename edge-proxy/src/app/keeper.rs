@@ -17,6 +17,9 @@ impl App {
         let span = info_span!("app", app.host = %self.host);
         let mut work = JoinSet::new();
         loop {
+            if work.is_empty() {
+                self.state.lock().nothing_in_hand();
+            }
             let plan = self.state.lock().plan(Instant::now());
             let rest = plan.rest && work.is_empty();
             let look_again = plan.look_again;

@@ -53,6 +53,12 @@ impl State {
         plan
     }
 
+    /// No start and no stop is under way, even if one has ended without saying so.
+    pub(super) fn nothing_in_hand(&mut self) {
+        self.starting = false;
+        self.stopping = 0;
+    }
+
     fn drain_all(&mut self, now: Instant) {
         for slot in &mut self.slots {
             slot.drain_at.get_or_insert(now);

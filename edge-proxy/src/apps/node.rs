@@ -6,6 +6,7 @@ use parking_lot::Mutex;
 use rac_model::{Chain, FailureCode, HostLabel};
 use rac_runtime::{InstanceId, Runtime, StopOutcome};
 use tokio::sync::Semaphore;
+use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::Instances;
@@ -16,6 +17,8 @@ use crate::reports::{Reports, failure};
 
 /// How long an app may take to end after its stop signal.
 const GRACE: Duration = Duration::from_secs(10);
+/// How long until an instance that has to go, and did not, is removed again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// What all apps of a node share.
 pub struct Node {
@@ -60,17 +63,35 @@ impl Node {
                 warn!(error = %Chain(&error), instance.id = %id, "Could not stop an instance");
             }
         }
-        self.delete(id).await;
+        if app.route().spec.exclusive {
+            self.delete_for_sure(id).await;
+        } else {
+            self.delete(id).await;
+        }
         self.metrics.stops.inc();
         info!(app.host = %app.host(), instance.id = %id, "Stopped `{}`", app.host());
     }
 
     /// Removes an instance. Where that fails it belongs to nobody, and is removed with all such.
     pub(crate) async fn delete(&self, id: &InstanceId) {
-        if let Err(error) = self.runtime.delete(id).await {
-            warn!(error = %Chain(&error), instance.id = %id, "Could not remove an instance");
+        self.try_delete(id).await;
+        self.instances.forget(id);
+    }
+
+    /// Removes an instance, and returns only when it is gone.
+    pub(crate) async fn delete_for_sure(&self, id: &InstanceId) {
+        while !self.try_delete(id).await {
+            sleep(AGAIN).await;
         }
         self.instances.forget(id);
+    }
+
+    async fn try_delete(&self, id: &InstanceId) -> bool {
+        let deleted = self.runtime.delete(id).await;
+        if let Err(error) = &deleted {
+            warn!(error = %Chain(error), instance.id = %id, "Could not remove an instance");
+        }
+        deleted.is_ok()
     }
 
     /// Removes an instance that has ended by itself, in the background.

@@ -59,12 +59,14 @@ impl Apps {
     /// What an earlier edge did not come to: images that are not prepared, and apps that are to be
     /// awake all the time.
     async fn catch_up(&self) {
-        let missing = match self.behind().await {
-            Ok(missing) => missing,
-            Err(error) => return warn!("Could not find out which images are missing: {error:#}"),
-        };
-        for host in missing {
-            self.node.images.want(host);
+        loop {
+            match self.behind().await {
+                Ok(missing) => {
+                    return missing.into_iter().for_each(|host| self.node.images.want(host));
+                }
+                Err(error) => warn!("Could not find out which images are missing: {error:#}"),
+            }
+            sleep(AGAIN).await;
         }
     }
 
@@ -100,7 +102,10 @@ impl Apps {
         };
         self.node.images.ensure(route.image()).await?;
         info!(app.host = %host, app.release = route.release, "Prepared `{host}` {}", route.release);
-        self.activate(route);
+        // Meanwhile there may be a newer release, whose own turn comes, or none any more.
+        if matches!(self.routes.get(host), Ok(Some(now)) if now == route) {
+            self.activate(route);
+        }
         Ok(())
     }
 
@@ -199,13 +204,15 @@ impl Apps {
     }
 
     async fn retain_once(&self) -> anyhow::Result<usize> {
+        // Listed before the routes: what is pushed and prepared meanwhile is not in the list.
+        let images = self.node.runtime.images().await?;
         let routes = self.routes.clone();
         let mut kept: HashSet<ImageRef> =
             tokio::task::spawn_blocking(move || routes.images()).await??.into_iter().collect();
         for instance in self.node.runtime.list().await? {
             kept.insert(instance.image);
         }
-        let forgotten = self.node.images.keep_only(&kept).await?;
+        let forgotten = self.node.images.keep_only(images, &kept).await;
         debug!(kept = kept.len(), forgotten, "Compared the images with the routes");
         Ok(forgotten)
     }
