@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::files::{make_passage, make_private, write_public};
 use crate::image::Images;
 use crate::locks::Locks;
-use crate::network::{Pool, name_servers};
+use crate::network::{self, Pool, name_servers};
 use crate::prepare::registry_client;
 use crate::ranges::Ranges;
 use crate::rootfs::remove_mount;
@@ -75,6 +75,7 @@ impl Containerd {
     fn run(engine: Arc<Engine>) -> Self {
         let mut background = JoinSet::new();
         background.spawn(engine.pool.clone().keep());
+        background.spawn(network::keep_passage(engine.config.clone()));
         background.spawn(crate::events::follow(Arc::clone(&engine)));
         background.spawn(crate::upkeep::run(Arc::clone(&engine)));
         Self { engine, _background: background }

@@ -26,6 +26,8 @@ use namespace::Maker;
 const READY: usize = 8;
 /// How long nothing is made after one was taken: whatever starts now needs the processor.
 const QUIET: Duration = Duration::from_millis(250);
+/// How often somebody looks whether the machine drops what the instances send.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// How long nothing is made after it went wrong.
 const RETRY: Duration = Duration::from_secs(2);
 
@@ -159,6 +161,16 @@ impl Drop for Taken {
     fn drop(&mut self) {
         if let Some(network) = self.network.take() {
             self.pool.release(network.name);
+        }
+    }
+}
+
+/// Keeps the way to the internet open, for ever.
+pub(crate) async fn keep_passage(config: Config) {
+    loop {
+        sleep(LOOK_AGAIN).await;
+        if let Err(error) = firewall::let_pass(&config).await {
+            tracing::warn!(%error, "Could not let the instances' traffic pass");
         }
     }
 }

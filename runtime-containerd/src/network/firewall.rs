@@ -1,17 +1,19 @@
 //! Whom an instance may talk to: the public internet and the machine's name servers, nobody else;
 //! and nobody but the machine itself may talk to an instance.
 //!
-//! A Docker engine on the machine drops what it does not know in iptables' FORWARD chain. Egress
-//! then needs `iptables -I DOCKER-USER -i <stack> -j ACCEPT`, which is for the machine's owner to
-//! decide.
+//! A Docker engine on the machine makes iptables drop whatever passes through the machine and is not
+//! its own. Where that is so, and only there, two rules let the instances' traffic pass: what they
+//! may not reach has been dropped before.
 
 use std::fs;
 use std::io;
 use std::net::Ipv4Addr;
 use std::process::Stdio;
+use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
+use tokio::time::timeout;
 
 use crate::config::Config;
 
@@ -23,13 +25,47 @@ const NOT_PUBLIC: &str = "0.0.0.0/8, 10.0.0.0/8, 100.64.0.0/10, 127.0.0.0/8, 169
 /// Where the machine's name servers stand; the second one where the first leads to a local stub.
 const RESOLVERS: [&str; 2] = ["/run/systemd/resolve/resolv.conf", "/etc/resolv.conf"];
 
+/// The chain of Docker's that is not Docker's own.
+const DOCKER: &str = "DOCKER-USER";
+/// How long a change of the rules may take.
+const LIMIT: Duration = Duration::from_secs(15);
+
 /// Sets the rules, in one step, in a table of the stack's own.
 pub(super) async fn put_up(config: &Config) -> io::Result<()> {
-    nft(&rules(config, &name_servers())).await
+    nft(&rules(config, &name_servers())).await?;
+    let_pass(config).await
 }
 
-/// Removes the table, if it is there.
+/// Lets the instances' traffic through where the machine drops what it does not know. A Docker
+/// engine may be started at any time.
+pub(super) async fn let_pass(config: &Config) -> io::Result<()> {
+    let Some(policy) = iptables(&["-S", "FORWARD"]).await? else { return Ok(()) };
+    if !policy.contains("-P FORWARD DROP") {
+        return Ok(());
+    }
+    // Docker leaves this chain to the machine's owner, and asks it first.
+    let dockers = iptables(&["-S", DOCKER]).await?.is_some();
+    let chain = if dockers { DOCKER } else { "FORWARD" };
+    for rule in passages(&config.stack) {
+        if iptables(&[&["-C", chain], rule.as_slice()].concat()).await?.is_none() {
+            iptables(&[&["-I", chain], rule.as_slice()].concat()).await?;
+        }
+    }
+    Ok(())
+}
+
+fn passages(bridge: &str) -> [Vec<&str>; 2] {
+    let answers = ["-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED", "-j", "ACCEPT"];
+    [vec!["-i", bridge, "-j", "ACCEPT"], [&["-o", bridge], answers.as_slice()].concat()]
+}
+
+/// Removes every rule, as far as they are there.
 pub(super) async fn take_down(config: &Config) -> io::Result<()> {
+    for chain in [DOCKER, "FORWARD"] {
+        for rule in passages(&config.stack) {
+            iptables(&[&["-D", chain], rule.as_slice()].concat()).await?;
+        }
+    }
     let table = config.table();
     // Deleting a table that is not there is an error; adding one that is, is none.
     nft(&format!("add table inet {table}\ndelete table inet {table}\n")).await
@@ -79,6 +115,20 @@ table inet {table} {{
 }}
 "#
     )
+}
+
+/// What `iptables` answers; `None` where it refuses, or is not there at all.
+async fn iptables(args: &[&str]) -> io::Result<Option<String>> {
+    let mut command = Command::new("iptables");
+    let run = command.args(["-w", "5"]).args(args).kill_on_drop(true).output();
+    match timeout(LIMIT, run).await? {
+        Ok(output) if output.status.success() => {
+            Ok(Some(String::from_utf8_lossy(&output.stdout).into_owned()))
+        }
+        Ok(_) => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 async fn nft(script: &str) -> io::Result<()> {
