@@ -76,7 +76,7 @@ if [ "$part" = all ] || [ "$part" = lint ]; then
     check shellcheck -x run.sh test.sh .ci/run scripts/*.sh scripts/oci-image scripts/bench
 fi
 if [ "$part" = all ] || [ "$part" = unit ]; then
-    tests cargo test --release --locked --workspace --exclude rac-tests -- "$filter"
+    tests cargo test --release --locked --no-fail-fast --workspace --exclude rac-tests -- "$filter"
 fi
 if [ "$part" = all ] || [ "$part" = e2e ]; then
     need_root "./test.sh e2e"
