@@ -1,4 +1,5 @@
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use rac_model::{AppSpec, FailureCode};
 use rac_runtime::Behaviour;
@@ -127,4 +128,24 @@ async fn an_app_that_does_not_speak_http_is_a_bad_gateway() {
     });
     let reply = get(rig.address, "shop.rac.test").await;
     assert_eq!((reply.status, reply.header("rac-error")), (502, Some("app_bad_response")));
+}
+
+#[tokio::test]
+async fn apps_that_never_listen_keep_no_other_from_starting() {
+    let rig = Rig::new().await;
+    let slow = AppSpec { start_timeout: Duration::from_secs(30), ..AppSpec::default() };
+    let names = ["slow-1", "slow-2", "slow-3", "slow-4", "slow-5"];
+    for name in names {
+        rig.fake.behave(&name.parse().unwrap(), Behaviour::NeverListen);
+        rig.release(route(name, 1, slow.clone())).await;
+    }
+    rig.release(route("shop", 1, AppSpec::default())).await;
+    let (edge, waiting) = (rig.address, names.map(|name| format!("{name}.rac.test")));
+    let waiting = waiting.map(|host| tokio::spawn(async move { get(edge, &host).await }));
+    until("all of them start", || async {
+        names.iter().all(|name| rig.fake.starts(&name.parse().unwrap()) == 1)
+    })
+    .await;
+    assert_eq!(get(rig.address, "shop.rac.test").await.status, 200);
+    waiting.iter().for_each(tokio::task::JoinHandle::abort);
 }

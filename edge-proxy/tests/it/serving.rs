@@ -213,3 +213,32 @@ async fn read_until(stream: &mut TcpStream, end: &str) -> String {
     tokio::time::timeout(Duration::from_secs(10), read).await.expect("the text comes");
     String::from_utf8_lossy(&seen).into_owned()
 }
+
+#[tokio::test]
+async fn an_upload_that_never_ends_holds_up_nobody_else() {
+    let rig = Rig::new().await;
+    let app = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    rig.fake.behave(&"shop".parse().unwrap(), Behaviour::AddressOf(app.local_addr().unwrap()));
+    rig.release(route("shop", 1, AppSpec::default())).await;
+    // It answers as soon as it has read a head, and keeps the connection.
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = app.accept().await {
+            tokio::spawn(async move {
+                let mut buffer = [0; 4096];
+                while stream.read(&mut buffer).await.is_ok_and(|count| count > 0) {
+                    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+                    stream.write_all(answer).await.unwrap();
+                }
+            });
+        }
+    });
+    let mut endless = TcpStream::connect(rig.address).await.unwrap();
+    let head = "POST / HTTP/1.1\r\nHost: shop.rac.test\r\nContent-Length: 1000\r\n\r\n";
+    endless.write_all(head.as_bytes()).await.unwrap();
+    read_until(&mut endless, "ok").await;
+    for _ in 0..5 {
+        let other = get(rig.address, "shop.rac.test");
+        let other = tokio::time::timeout(Duration::from_secs(5), other).await;
+        assert_eq!(other.expect("an answer comes").status, 200);
+    }
+}
