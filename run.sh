@@ -40,8 +40,7 @@ need_root "./run.sh"
 install_packages "$here/scripts/packages.txt"
 need_cargo
 lock_home
-trap 'stop_stack' EXIT
-trap 'exit 130' INT TERM
+trap stop_stack EXIT
 
 quietly "cargo build" cargo build --release --locked --manifest-path "$here/Cargo.toml" -p rac-api -p rac-edge
 PATH=$CARGO_TARGET_DIR/release:$PATH

@@ -26,8 +26,7 @@ passed=0
 failed=0
 skipped=0
 output=$(mktemp)
-trap 'rm -f "$output"' EXIT
-trap 'exit 130' INT TERM
+trap 'end_quiet; rm -f "$output"' EXIT
 
 # Runs one check, which counts as one test.
 check() {

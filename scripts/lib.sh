@@ -49,7 +49,7 @@ install_packages() {
     quietly "apt-get update" apt-get update -q
     (
         forbid_services
-        trap allow_services EXIT
+        trap 'end_quiet; allow_services' EXIT
         DEBIAN_FRONTEND=noninteractive quietly "apt-get install ${packages[*]}" \
             apt-get install -q -y --no-install-recommends "${packages[@]}"
     )
@@ -86,7 +86,9 @@ quietly() {
     local name=$1 output code=0 told=
     shift
     output=$(mktemp)
-    "$@" >"$output" 2>&1 </dev/null &
+    # A session of its own, so that it can be ended with all that it has started: a compiler that
+    # outlives its cargo spoils what the next one builds.
+    setsid env --default-signal "$@" >"$output" 2>&1 </dev/null &
     quiet_pid=$!
     for ((i = 0; ; i++)); do
         kill -0 "$quiet_pid" 2>/dev/null || break
@@ -105,6 +107,15 @@ quietly() {
     fi
     rm -f "$output"
 }
+
+end_quiet() {
+    [ -n "${quiet_pid:-}" ] || return 0
+    kill -TERM -- "-$quiet_pid" 2>/dev/null || true
+    wait "$quiet_pid" 2>/dev/null || true
+    quiet_pid=
+}
+trap end_quiet EXIT
+trap 'exit 130' INT TERM
 
 # Whether a process is there and has not ended (one that ended and was not waited for still
 # answers `kill -0`).

@@ -140,7 +140,7 @@ stop_stack() {
     trap - EXIT
     trap 'hurry=1' INT TERM
     hurry=
-    if [ -n "${quiet_pid:-}" ]; then kill -TERM "$quiet_pid" 2>/dev/null || true; fi
+    end_quiet
     if [ -n "${events_pid:-}" ]; then kill -TERM "$events_pid" 2>/dev/null || true; fi
     if [ -e "$RAC_HOME/run/containerd.supervisor" ]; then
         say "Stopping"
