@@ -115,7 +115,7 @@ const LABELS: &[Label] = &[
     Label {
         name: "rac.cpu",
         default: "`0.5`",
-        meaning: "The CPU limit, in processors. A start may use more, until the first response.",
+        meaning: "The CPU limit, in processors. A start may use more, for a second.",
         expected: "a number from 0.01 to 64 like `0.5`",
         apply: |spec, value| {
             let cpu: f64 = value.parse().ok().filter(|cpu| (0.01..=64.0).contains(cpu))?;
