@@ -67,12 +67,14 @@ async fn an_event_that_cannot_succeed_holds_nobody_up_and_is_given_up() {
     let pushed = Instant::now();
     Image::new("v1").push(&stack, "wiki", "latest").await;
     stack.release("wiki", 1).await;
-    assert!(pushed.elapsed() < Duration::from_secs(1), "{:?}", pushed.elapsed());
+    // The others are in hand for longer than this.
+    assert!(pushed.elapsed() < Duration::from_secs(10), "{:?}", pushed.elapsed());
 
     eventually("they are given up", async || stack.metric("rac_api_events_dead_total").await == 20)
         .await;
     assert_eq!(stack.metric("rac_api_events_failed_total").await, 100, "each had five tries");
-    assert_eq!(stack.metric("rac_api_events_waiting").await, 0);
+    eventually("the queue is empty", async || stack.metric("rac_api_events_waiting").await == 0)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -86,8 +88,9 @@ async fn an_event_that_is_stuck_holds_nobody_up() {
     let pushed = Instant::now();
     Image::new("v1").push(&stack, "wiki", "latest").await;
     stack.release("wiki", 1).await;
-    assert!(pushed.elapsed() < Duration::from_secs(1), "{:?}", pushed.elapsed());
-    assert_eq!(stack.metric("rac_api_events_waiting").await, 8);
+    // The others are in hand for longer than this.
+    assert!(pushed.elapsed() < Duration::from_secs(10), "{:?}", pushed.elapsed());
+    eventually("only they wait", async || stack.metric("rac_api_events_waiting").await == 8).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
