@@ -39,7 +39,7 @@ async fn a_push_of_which_the_notification_is_lost_is_found_when_the_registry_is_
     let back = Instant::now();
     assert_eq!(stack.release("shop", 1).await.digest, digest);
 
-    assert!(back.elapsed() < Duration::from_secs(3), "{:?}", back.elapsed());
+    assert!(back.elapsed() < Duration::from_secs(20), "{:?}", back.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
