@@ -3,6 +3,9 @@
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/rac-target}
+# A release that links what an interrupted build left in the incremental cache was seen to fail,
+# again and again, with undefined symbols.
+export CARGO_INCREMENTAL=${CARGO_INCREMENTAL:-0}
 
 say() { printf '%s\n' "$*"; }
 
