@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rac_runtime::InstanceId;
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{Instant, sleep};
 
 const ROOT: &str = "/sys/fs/cgroup";
@@ -13,6 +14,8 @@ pub(crate) const CPU_PERIOD: u64 = 100_000;
 const MIN_CPU_QUOTA: u64 = 1000;
 /// How long the kernel may take to stop every thread of an instance.
 const FREEZE_LIMIT: Duration = Duration::from_secs(10);
+/// How long it may take to end what was killed.
+const END_LIMIT: Duration = Duration::from_secs(5);
 
 /// The control groups of the instances, in whichever of the two hierarchies the machine has.
 ///
@@ -112,26 +115,24 @@ impl Cgroups {
         fs::read_to_string(file).is_ok_and(|counters| counter(&counters, "oom_kill") > 0)
     }
 
-    /// The processes of the stack, whichever instance they belong to.
-    pub(crate) fn processes(&self) -> Vec<u32> {
-        let controller = if self.version == Version::One { "freezer" } else { "" };
-        let mut processes = Vec::new();
-        for dir in subdirectories(&Path::new(ROOT).join(controller).join(&self.stack)) {
-            let _ = match self.version {
-                Version::One => write(&dir.join("freezer.state"), "THAWED"),
-                Version::Two => write(&dir.join("cgroup.freeze"), "0"),
-            };
-            let listed = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
-            processes.extend(listed.lines().filter_map(|pid| pid.parse::<u32>().ok()));
+    /// Removes what is left of an instance's groups, with the processes that are still in them:
+    /// there are some where somebody has died in the middle of a start.
+    pub(crate) async fn remove(&self, id: &InstanceId) {
+        let group = self.file(id, if self.version == Version::One { "freezer" } else { "" }, "");
+        let deadline = Instant::now() + END_LIMIT;
+        while kill_all(&group) && Instant::now() < deadline {
+            sleep(Duration::from_millis(10)).await;
         }
-        processes
-    }
-
-    /// Removes what runc has left of an instance's groups.
-    pub(crate) fn remove(&self, id: &InstanceId) {
         for parent in self.parents() {
             let _ = fs::remove_dir(parent.join(id.as_str()));
         }
+    }
+
+    /// Kills every process of the stack. `false` where there is none.
+    pub(crate) fn kill_all(&self) -> bool {
+        let controller = if self.version == Version::One { "freezer" } else { "" };
+        let groups = subdirectories(&Path::new(ROOT).join(controller).join(&self.stack));
+        groups.iter().fold(false, |any, group| kill_all(group) || any)
     }
 
     /// Removes the groups of the stack, as far as no process is in them.
@@ -167,6 +168,23 @@ fn own_group() -> Option<PathBuf> {
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
     let path = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
     Some(Path::new(ROOT).join(path))
+}
+
+/// Thaws a group and kills what is in it. `false` where there is nothing.
+fn kill_all(group: &Path) -> bool {
+    let listed = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+    let processes: Vec<Pid> =
+        listed.lines().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).collect();
+    if processes.is_empty() {
+        return false;
+    }
+    // One of the two is there.
+    let _ = write(&group.join("freezer.state"), "THAWED");
+    let _ = write(&group.join("cgroup.freeze"), "0");
+    for process in processes {
+        let _ = kill_process(process, Signal::KILL);
+    }
+    true
 }
 
 /// The control file is there or the instance is not: nothing is ever created.

@@ -22,6 +22,7 @@ use crate::network::{self, Pool, name_servers};
 use crate::prepare::registry_client;
 use crate::ranges::Ranges;
 use crate::rootfs::remove_mount;
+use crate::shims;
 use crate::upkeep::Present;
 
 /// How long containerd may take to answer for the first time.
@@ -139,6 +140,11 @@ impl Engine {
     async fn remove_orphans(&self) -> Result<(), BackendError> {
         let present: BTreeSet<String> =
             self.present.lock().keys().map(|id| id.as_str().to_owned()).collect();
+        for shim in shims::of(&self.config.socket()) {
+            if !present.contains(&shim.instance) {
+                shim.kill();
+            }
+        }
         let directory = self.config.state().join("instances");
         let entries = fs::read_dir(&directory)
             .map_err(BackendError::during("list the instances' directories"))?;

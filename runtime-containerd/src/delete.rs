@@ -22,7 +22,7 @@ impl Engine {
         self.remove_snapshot(id.as_str()).await?;
         remove_directory(&self.config.state().join("instances").join(id.as_str()))
             .map_err(BackendError::during("remove the instance's files"))?;
-        self.cgroups.remove(id);
+        self.cgroups.remove(id).await;
         let delete = DeleteContainerRequest { id: id.to_string() };
         ignore_missing(self.client.containers().delete(request(delete)).await)
             .map_err(BackendError::during("delete the container"))?;

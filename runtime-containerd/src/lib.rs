@@ -25,6 +25,7 @@ mod read;
 mod room;
 mod rootfs;
 mod runtime;
+mod shims;
 mod spec;
 mod start;
 mod stop;

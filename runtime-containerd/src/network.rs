@@ -85,9 +85,20 @@ impl Pool {
         self.shared.changed.notify_one();
         let network = match ready {
             Some(network) => network,
-            None => self.make().await?,
+            None => return self.take_new().await,
         };
         Ok(Taken { pool: self.clone(), network: Some(network) })
+    }
+
+    /// Makes a network in a task of its own: whoever stops waiting leaves a whole one, which goes
+    /// back, and not half of one.
+    async fn take_new(&self) -> Result<Taken, BackendError> {
+        let pool = self.clone();
+        let taken = tokio::spawn(async move {
+            let network = pool.make().await?;
+            Ok(Taken { pool, network: Some(network) })
+        });
+        taken.await.map_err(BackendError::during("make a network"))?
     }
 
     /// Gives a network back, to be removed soon.

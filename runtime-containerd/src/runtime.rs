@@ -1,4 +1,5 @@
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -30,11 +31,13 @@ impl Runtime for Containerd {
     }
 
     async fn create(&self, spec: &InstanceSpec) -> Result<(), StartError> {
-        self.engine.create(spec).await
+        let (engine, spec) = (Arc::clone(&self.engine), spec.clone());
+        whole(async move { engine.create(&spec).await }).await
     }
 
     async fn start(&self, id: &InstanceId) -> Result<Instance, StartError> {
-        self.engine.start(id).await
+        let (engine, id) = (Arc::clone(&self.engine), id.clone());
+        whole(async move { engine.start(&id).await }).await
     }
 
     async fn freeze(&self, id: &InstanceId) -> Result<(), BackendError> {
@@ -46,11 +49,13 @@ impl Runtime for Containerd {
     }
 
     async fn stop(&self, id: &InstanceId, grace: Duration) -> Result<StopOutcome, BackendError> {
-        self.engine.stop(id, grace).await
+        let (engine, id) = (Arc::clone(&self.engine), id.clone());
+        whole(async move { engine.stop(&id, grace).await }).await
     }
 
     async fn delete(&self, id: &InstanceId) -> Result<(), BackendError> {
-        self.engine.delete(id).await
+        let (engine, id) = (Arc::clone(&self.engine), id.clone());
+        whole(async move { engine.delete(&id).await }).await
     }
 
     async fn read(&self, id: &InstanceId) -> Result<Option<Instance>, BackendError> {
@@ -76,4 +81,17 @@ impl Runtime for Containerd {
     fn events(&self) -> broadcast::Receiver<Event> {
         self.engine.events.subscribe()
     }
+}
+
+/// Does something to its end, also when whoever asked for it does not wait.
+///
+/// containerd kills what it has just started for a client that hangs up, and now and then forgets
+/// a shim over it.
+async fn whole<T, E>(work: impl Future<Output = Result<T, E>> + Send + 'static) -> Result<T, E>
+where
+    T: Send + 'static,
+    E: From<BackendError> + Send + 'static,
+{
+    let died = BackendError::during("finish what was begun");
+    tokio::spawn(work).await.map_err(|error| E::from(died(error)))?
 }

@@ -7,7 +7,6 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use rac_model::Chain;
 use rac_runtime::BackendError;
 use rustix::mount::{UnmountFlags, unmount};
-use rustix::process::{Pid, Signal, kill_process};
 use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep};
 
@@ -16,6 +15,7 @@ use crate::config::Config;
 use crate::connect::Engine;
 use crate::files::ignore_missing;
 use crate::network;
+use crate::shims::{self, Shim};
 
 /// How many instances are removed at once.
 const AT_ONCE: usize = 4;
@@ -68,30 +68,14 @@ async fn delete_instances(config: &Config) -> Result<(), BackendError> {
 async fn end_processes(config: &Config, cgroups: &Cgroups) {
     let deadline = Instant::now() + END;
     loop {
-        let mut left = cgroups.processes();
-        left.extend(shims(&config.socket()));
-        if left.is_empty() || Instant::now() > deadline {
+        let shims = shims::of(&config.socket());
+        let some = cgroups.kill_all();
+        if (shims.is_empty() && !some) || Instant::now() > deadline {
             return;
         }
-        for pid in left.into_iter().filter_map(|pid| Pid::from_raw(i32::try_from(pid).ok()?)) {
-            let _ = kill_process(pid, Signal::KILL);
-        }
+        shims.iter().for_each(Shim::kill);
         sleep(Duration::from_millis(20)).await;
     }
-}
-
-/// The shims that report to the containerd at `socket`.
-fn shims(socket: &Path) -> Vec<u32> {
-    let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
-    let socket = socket.display().to_string();
-    let is_ours = |pid: &u32| {
-        let Ok(line) = fs::read(format!("/proc/{pid}/cmdline")) else { return false };
-        let args: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
-        let shim = args.first().is_some_and(|arg| arg.ends_with(b"containerd-shim-runc-v2"));
-        shim && args.contains(&socket.as_bytes())
-    };
-    let pid = |entry: fs::DirEntry| entry.file_name().to_str()?.parse().ok();
-    processes.flatten().filter_map(pid).filter(is_ours).collect()
 }
 
 /// Unmounts what stands below the stack's directory, the innermost first.

@@ -163,7 +163,7 @@ async fn twenty_lives_leave_nothing() {
         world.engine().stop(&instance.id, LIMIT).await.unwrap();
         world.engine().delete(&instance.id).await.unwrap();
     }
-    until_true("everything is as it was", || world.traces() == before).await;
+    world.is_as(&before).await;
     let snapshots = "containerd/io.containerd.snapshotter.v1.overlayfs/snapshots";
     let snapshots = world.config.home.join(snapshots);
     let room = || std::fs::read_dir(&snapshots).unwrap().count();

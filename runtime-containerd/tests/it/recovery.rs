@@ -1,5 +1,7 @@
 //! What survives whom.
 
+use std::process::Command;
+
 use rac_model::InstanceState;
 use rac_runtime::{Event, Runtime as _, contract};
 
@@ -68,9 +70,28 @@ async fn a_create_that_is_dropped_midway_leaves_nothing_that_delete_does_not_rem
         world.engine().delete(&spec.id).await.unwrap();
         assert_eq!(world.engine().list().await.unwrap(), []);
     }
-    until_true("everything is as it was", || world.traces() == before).await;
+    world.is_as(&before).await;
     let instance = world.start("dropped-1", &image).await;
     contract::get(instance.address.unwrap()).await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_whose_shim_was_killed_ends_and_leaves_nothing() {
+    let world = World::new().await;
+    let image = world.prepare("headless", &Image::app("serve").await).await;
+    let ready = || world.traces().contains(&("network namespaces", 8));
+    until_true("the networks are made ahead", ready).await;
+    let before = world.traces();
+    let instance = world.start("headless-1", &image).await;
+    contract::get(instance.address.unwrap()).await;
+    let shim = format!("^[^ ]*shim.*-id {} .*/run/{}/", instance.id, world.config.stack);
+    let found = Command::new("pgrep").args(["-f", &shim]).output().unwrap();
+    let pid = String::from_utf8(found.stdout).unwrap();
+    assert!(Command::new("kill").args(["-9", pid.trim()]).status().unwrap().success());
+    world.ended(&instance.id).await;
+    world.engine().delete(&instance.id).await.unwrap();
+    world.is_as(&before).await;
     world.end().await;
 }
 

@@ -140,6 +140,17 @@ impl World {
         ]
     }
 
+    /// Waits until there is as much of everything as there was `before`.
+    pub(crate) async fn is_as(&self, before: &[(&'static str, usize)]) {
+        let settled = async {
+            while self.traces() != before {
+                sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let left = timeout(LIMIT, settled).await.map_err(|_| self.traces());
+        assert_eq!(left, Ok(()), "it was {before:?}");
+    }
+
     /// Ends the stack, and makes sure that nothing of it is left.
     pub(crate) async fn end(mut self) {
         self.engine = None;
