@@ -6,7 +6,7 @@ const STYLE: &str = "\
 body{font:16px/1.5 system-ui,sans-serif;max-width:40rem;margin:15vh auto;padding:0 1.5rem}\
 h1{font-size:1.5rem;margin:0 0 1rem}\
 p{overflow-wrap:anywhere}\
-pre{padding:1rem;border:1px solid #8886;border-radius:.5rem;overflow-x:auto}\
+pre{padding:1rem;border:1px solid #8886;border-radius:.5rem;white-space:pre-wrap}\
 small{opacity:.6}";
 /// Not even what got past the escaping could run.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; \
