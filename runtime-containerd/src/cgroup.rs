@@ -132,7 +132,8 @@ impl Cgroups {
     pub(crate) fn kill_all(&self) -> bool {
         let controller = if self.version == Version::One { "freezer" } else { "" };
         let groups = subdirectories(&Path::new(ROOT).join(controller).join(&self.stack));
-        groups.iter().fold(false, |any, group| kill_all(group) || any)
+        // All of them, and not only up to the first in which there is one.
+        groups.iter().filter(|group| kill_all(group)).count() > 0
     }
 
     /// Removes the groups of the stack, as far as no process is in them.

@@ -65,7 +65,7 @@ impl Rig {
             instances: Instances::default(),
             table: Table::default(),
         });
-        let routes = Routes::open(&home.path().join("routes.redb")).unwrap();
+        let routes = open(&home.path().join("routes.redb")).await;
         let apps = Apps::new(node, routes, shutdown.clone());
         apps.adopt().await.unwrap();
         let nobody = SocketAddr::from(([127, 0, 0, 1], 9));
@@ -135,6 +135,18 @@ impl Rig {
 impl Drop for Rig {
     fn drop(&mut self) {
         self.shutdown.cancel();
+    }
+}
+
+/// Opens the routes, as soon as the last work of an earlier edge has let go of them.
+async fn open(path: &std::path::Path) -> Routes {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        match Routes::open(path) {
+            Ok(routes) => return routes,
+            Err(error) => assert!(Instant::now() < deadline, "{error}"),
+        }
+        sleep(Duration::from_millis(10)).await;
     }
 }
 
