@@ -83,12 +83,6 @@ pub fn waking(reader: Reader, app: &str) -> Answer {
     answer
 }
 
-/// More requests wait for an app than its queue holds.
-pub fn queue_full(reader: Reader, app: &str) -> Answer {
-    let message = format!("More requests wait for {app} than its queue holds.");
-    failure(reader, FailureCode::QueueFull, &message, Duration::from_secs(1))
-}
-
 /// An upstream took the request and gave no answer that HTTP has a name for.
 pub fn bad_gateway(reader: Reader, code: FailureCode, message: &str) -> Answer {
     Page::new(StatusCode::BAD_GATEWAY, code.as_str(), title(code))

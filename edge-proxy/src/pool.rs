@@ -43,11 +43,6 @@ impl Pool {
         Self { address, idle: Mutex::new(Vec::new()) }
     }
 
-    /// Where it leads.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
     /// An idle connection that is still open, the one used last.
     pub fn idle(&self) -> Option<Sender> {
         loop {

@@ -72,7 +72,6 @@ fn a_failure_says_when_to_try_again() {
         assert_eq!(answer.headers()[RETRY_AFTER], seconds);
         assert_eq!(body(answer, 503, "app_crashed"), "It ended.\n");
     }
-    assert_eq!(queue_full(Reader::Program, "shop").headers()[RAC_ERROR], "queue_full");
 }
 
 #[test]
