@@ -4,6 +4,8 @@
 //! connection of a transaction from [`Db::write`]; one that reads takes any executor.
 
 pub mod apps;
+pub mod audit;
+pub mod collaborators;
 pub mod events;
 pub mod feed;
 pub mod releases;
@@ -144,11 +146,10 @@ fn migrator() -> Migrator {
         let sql = sql.into_sql_str();
         Migration::new(version, description.into(), MigrationType::Simple, sql, false)
     };
-    Migrator::with_migrations(vec![migration(
-        1,
-        "start",
-        include_str!("../migrations/0001_start.sql"),
-    )])
+    Migrator::with_migrations(vec![
+        migration(1, "start", include_str!("../migrations/0001_start.sql")),
+        migration(2, "ownership", include_str!("../migrations/0002_ownership.sql")),
+    ])
 }
 
 /// The value of a column.

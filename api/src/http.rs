@@ -1,6 +1,7 @@
 //! The two listeners: what clients reach through the edge, and what only RAC's own parts reach.
 
 mod apps;
+mod endpoint;
 mod feed;
 mod health;
 mod hook;
@@ -15,6 +16,7 @@ use actix_web::web::{
 };
 use actix_web::{FromRequest, HttpRequest, Resource, Route, guard};
 
+use self::endpoint::register;
 use crate::keys::{Keys, Secret};
 use crate::problem::ApiError;
 
@@ -24,13 +26,9 @@ const MAX_BODY: usize = 64 << 10;
 /// The routes that clients reach.
 pub(crate) fn public(config: &mut ServiceConfig) {
     problems(config);
-    config
-        .service(token::resource())
-        .service(apps::list_resource())
-        .service(apps::app_resource())
-        .service(apps::releases_resource())
-        .service(health::alive())
-        .service(health::ready());
+    let endpoints = [apps::endpoints()];
+    register(config, endpoints.into_iter().flatten().collect());
+    config.service(token::resource()).service(health::alive()).service(health::ready());
 }
 
 /// The routes that the registry, the edges and whoever watches RAC reach.

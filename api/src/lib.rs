@@ -5,6 +5,8 @@
 //! how the parts are put together, then [`ingest`] and [`release`] for the way of a push, and
 //! [`feed`] for what the edges follow.
 
+pub mod access;
+mod auth;
 mod clock;
 pub mod config;
 pub mod db;

@@ -30,6 +30,30 @@ pub(crate) enum ApiError {
     /// Who asks did not show the secret.
     #[error("show the secret as `Authorization: Bearer …`")]
     Unauthorized,
+    /// The route needs somebody with an account.
+    #[error("log in first: `rac login`, or send a token as `Authorization: Bearer …`")]
+    LoginNeeded,
+    /// What was shown is wrong, or has ended.
+    #[error("the password or token is wrong, or has ended: log in again with `rac login`")]
+    WrongCredentials,
+    /// Who asks is known, and may not. With a code and a sentence.
+    #[error("{1}")]
+    Forbidden(&'static str, String),
+    /// It cannot be done as things stand. With a code and a sentence.
+    #[error("{1}")]
+    Conflict(&'static str, String),
+    /// What is asked for is not there. With a code and a sentence.
+    #[error("{1}")]
+    Missing(&'static str, String),
+    /// The body is understood and cannot be done. With a code and a sentence.
+    #[error("{1}")]
+    Invalid(&'static str, String),
+    /// Too much, too often: to be tried again after these seconds. With a code and a sentence.
+    #[error("{1}")]
+    TooMany(&'static str, String, u64),
+    /// Another server that is needed does not answer. With a code and a sentence.
+    #[error("{1}")]
+    Elsewhere(&'static str, String),
     /// There are as many edges as the API takes.
     #[error("too many nodes follow the feed: try again in a minute")]
     TooManyNodes,
@@ -40,6 +64,9 @@ pub(crate) enum ApiError {
     #[error("the database does not answer: try again in a moment")]
     Database(#[from] DbError),
     /// A bug.
+    #[error("something went wrong in RAC: try again, and report it if it stays")]
+    Bug,
+    /// The library that signs fails.
     #[error("something went wrong in RAC: try again, and report it if it stays")]
     Sign(#[from] SignError),
 }
@@ -55,10 +82,18 @@ impl ApiError {
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::Unauthorized => "unauthorized",
+            Self::LoginNeeded => "login_needed",
+            Self::WrongCredentials => "wrong_credentials",
+            Self::Forbidden(code, _)
+            | Self::Conflict(code, _)
+            | Self::Missing(code, _)
+            | Self::Invalid(code, _)
+            | Self::TooMany(code, ..)
+            | Self::Elsewhere(code, _) => code,
             Self::TooManyNodes => "too_many_nodes",
             Self::NotReady(_) => "not_ready",
             Self::Database(DbError::Failed { .. }) => "database_unavailable",
-            Self::Database(DbError::Corrupt { .. }) | Self::Sign(_) => "internal",
+            Self::Database(DbError::Corrupt { .. }) | Self::Sign(_) | Self::Bug => "internal",
         }
     }
 
@@ -66,6 +101,7 @@ impl ApiError {
         match self {
             Self::Database(cause) => error!(error = %Chain(cause), "Could not use the database"),
             Self::Sign(cause) => error!(error = %Chain(cause), "Could not sign a token"),
+            Self::Bug => error!("A handler was reached in a way that should not be"),
             _ => {}
         }
     }
@@ -75,13 +111,20 @@ impl ResponseError for ApiError {
     fn status_code(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) | Self::BadAppName(_) => StatusCode::BAD_REQUEST,
-            Self::AppNotFound { .. } | Self::NotFound => StatusCode::NOT_FOUND,
+            Self::AppNotFound { .. } | Self::NotFound | Self::Missing(..) => StatusCode::NOT_FOUND,
+            Self::Forbidden(..) => StatusCode::FORBIDDEN,
+            Self::Conflict(..) => StatusCode::CONFLICT,
+            Self::Invalid(..) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::TooMany(..) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Elsewhere(..) => StatusCode::BAD_GATEWAY,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Unauthorized | Self::LoginNeeded | Self::WrongCredentials => {
+                StatusCode::UNAUTHORIZED
+            }
             Self::TooManyNodes | Self::NotReady(_) | Self::Database(DbError::Failed { .. }) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
-            Self::Database(DbError::Corrupt { .. }) | Self::Sign(_) => {
+            Self::Database(DbError::Corrupt { .. }) | Self::Sign(_) | Self::Bug => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
         }
@@ -94,6 +137,9 @@ impl ResponseError for ApiError {
         response.content_type(Problem::MEDIA_TYPE);
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.insert_header((RETRY_AFTER, "1"));
+        }
+        if let Self::TooMany(_, _, after) = self {
+            response.insert_header((RETRY_AFTER, after.to_string()));
         }
         if status == StatusCode::UNAUTHORIZED {
             response.insert_header((WWW_AUTHENTICATE, "Bearer"));

@@ -109,6 +109,9 @@ fn row(push: &Push, number: u64, pushed_at: i64) -> ReleaseRow {
             refused: None,
             spec: Some(spec),
             findings,
+            pushed_by: None,
+            cause: "push".to_owned(),
+            env: None,
         },
         Err(Refusal { manifest, size, reason }) => ReleaseRow {
             number,
@@ -121,6 +124,9 @@ fn row(push: &Push, number: u64, pushed_at: i64) -> ReleaseRow {
             refused: Some(reason),
             spec: None,
             findings: Vec::new(),
+            pushed_by: None,
+            cause: "push".to_owned(),
+            env: None,
         },
     }
 }

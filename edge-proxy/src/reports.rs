@@ -57,6 +57,10 @@ impl Reports {
             queue_ms: millis(times.queue),
             start_ms: millis(times.start),
             ready_ms: millis(times.ready),
+            waited_ms: None,
+            waiting: 0,
+            request: None,
+            client: None,
         };
         self.0.lock().change(host, |report| {
             report.wakes.push_front(wake);
@@ -97,7 +101,7 @@ impl Memory {
 
 /// A failure that happens now.
 pub fn failure(code: FailureCode, message: String, release: u64) -> Failure {
-    Failure { code, message, release, at: now() }
+    Failure { code, message, release, at: now(), exit_code: None, log: Vec::new() }
 }
 
 /// What an exit means for whoever waits for the app, or was being served.

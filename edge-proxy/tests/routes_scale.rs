@@ -25,6 +25,10 @@ fn route(number: u64) -> Route {
         release: number,
         image: Digest::of(&number.to_le_bytes()),
         spec: AppSpec { health: Some("/healthz".to_owned()), ..AppSpec::default() },
+        env: None,
+        url_access: Default::default(),
+        stopped: false,
+        expires_at: None,
     }
 }
 

@@ -10,6 +10,11 @@ use sha2::{Digest as _, Sha256};
 /// knows other algorithms too; the registry writes this one only.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(
+    feature = "openapi",
+    schema(value_type = String, pattern = "^sha256:[0-9a-f]{64}$")
+)]
 pub struct Digest([u8; 32]);
 
 /// The text is not a SHA-256 digest.

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AppName, AppSpec, Digest, HostLabel, ImageRef, Tag};
+use crate::{AppName, AppSpec, Digest, HostLabel, ImageRef, Tag, UrlAccess};
 
 /// The name that a node goes by.
 pub const NODE_HEADER: &str = "rac-node";
@@ -46,12 +46,33 @@ pub struct Route {
     pub image: Digest,
     /// How to run it.
     pub spec: AppSpec,
+    /// Variables for its environment, sealed: a JSON object of names and values, under the key that
+    /// both sides derive from the node secret for [`ENV_PURPOSE`], belonging to [`Route::env_belongs_to`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub env: Option<String>,
+    /// Who may open the URL.
+    #[serde(default)]
+    pub url_access: UrlAccess,
+    /// Whether the owner has stopped the app: it is not woken, and what runs is stopped.
+    #[serde(default)]
+    pub stopped: bool,
+    /// When the app will be removed, in milliseconds since 1970, where it will be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<i64>,
 }
+
+/// What the key is derived for that seals [`Route::env`].
+pub const ENV_PURPOSE: &str = "route environment";
 
 impl Route {
     /// The image that the route runs.
     pub fn image(&self) -> ImageRef {
         ImageRef { app: self.app.clone(), digest: self.image }
+    }
+
+    /// What [`Route::env`] is sealed for: `<app>/<release>`.
+    pub fn env_belongs_to(&self) -> String {
+        format!("{}/{}", self.app, self.release)
     }
 }
 
@@ -113,6 +134,22 @@ pub struct PullToken {
     pub token: String,
     /// How long it is good for, in seconds.
     pub expires_in: u64,
+}
+
+/// What an edge asks of `POST /internal/denial`: why the registry refused a request.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DenialRequest {
+    /// The repository that was asked for, whatever it is called.
+    pub repository: String,
+    /// Who asked, by the token that the registry took; empty when anonymous.
+    pub user: String,
+}
+
+/// The answer: one sentence for whoever was refused.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Denial {
+    /// Why, and what to do.
+    pub reason: String,
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@ use serde::{Deserialize, Serialize};
 
 /// Something about a release that its owner should know: what was found, and what RAC does about it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Finding {
     /// What kind of finding this is, stable across versions: `label_invalid`, `port_ambiguous`, ….
     pub code: String,

@@ -13,6 +13,11 @@ const MAX_LENGTH: usize = 63;
 /// No app's name holds `--`, so the two kinds cannot meet.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(
+    feature = "openapi",
+    schema(value_type = String, min_length = 1, max_length = 63, pattern = "^[a-z0-9-]+$", example = "myapp")
+)]
 pub struct HostLabel(String);
 
 /// The text is not the host label of any app or preview.

@@ -70,6 +70,11 @@ const RESERVED: &[&str] = &[
 /// it is not one of the reserved names.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(
+    feature = "openapi",
+    schema(value_type = String, min_length = 1, max_length = 40, pattern = "^[a-z0-9]+(-[a-z0-9]+)*$", example = "myapp")
+)]
 pub struct AppName(String);
 
 /// Why a text is no app's name, as a sentence for whoever chose it.

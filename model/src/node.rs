@@ -4,6 +4,7 @@ use crate::HostLabel;
 
 /// What a node knows of an app: the answer of `GET /v1/apps/{app}` at the node's internal address.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NodeApp {
     /// The node's name.
     pub node: String,
@@ -13,6 +14,7 @@ pub struct NodeApp {
 
 /// What a node knows of one URL of an app.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NodeHost {
     /// The first label of the URL's host.
     pub host: HostLabel,
@@ -27,6 +29,7 @@ pub struct NodeHost {
 
 /// One container of a release on a node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct InstanceStatus {
     /// Its name.
     pub id: String,
@@ -36,11 +39,15 @@ pub struct InstanceStatus {
     pub state: InstanceState,
     /// Requests and open streams that it serves now.
     pub in_flight: u32,
+    /// Since when it is there, in RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
 }
 
 /// What an instance does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum InstanceState {
     /// Made, and not started.
     Created,
@@ -54,6 +61,7 @@ pub enum InstanceState {
 
 /// Why an app does not answer as it should.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Failure {
     /// What kind of failure, for programs; also the `Rac-Error` header of the response.
     pub code: FailureCode,
@@ -63,11 +71,19 @@ pub struct Failure {
     pub release: u64,
     /// When, in RFC 3339.
     pub at: String,
+    /// The exit code of the app, where it ended; 128 and the signal's number where a signal ended
+    /// it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<u32>,
+    /// The last lines that it wrote, at most 20, for those who may read its log.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub log: Vec<String>,
 }
 
 /// Kinds of failure of an app, stable across versions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum FailureCode {
     /// It ended with an error, or was killed by a signal, before it listened or while it served.
     AppCrashed,
@@ -75,6 +91,8 @@ pub enum FailureCode {
     AppExited,
     /// It used more memory than its limit.
     AppOutOfMemory,
+    /// Its owner has stopped it.
+    AppStopped,
     /// It runs, and listens on no port.
     AppNotListening,
     /// It listens, but only on the loopback address of its own network.
@@ -106,6 +124,7 @@ impl FailureCode {
             Self::AppCrashed => "app_crashed",
             Self::AppExited => "app_exited",
             Self::AppOutOfMemory => "app_out_of_memory",
+            Self::AppStopped => "app_stopped",
             Self::AppNotListening => "app_not_listening",
             Self::AppLoopbackOnly => "app_loopback_only",
             Self::AppWrongPort => "app_wrong_port",
@@ -123,6 +142,7 @@ impl FailureCode {
 
 /// How long the parts of a wake took, in milliseconds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Wake {
     /// When the request came, in RFC 3339.
     pub at: String,
@@ -136,6 +156,20 @@ pub struct Wake {
     pub start_ms: f64,
     /// Until it took a connection.
     pub ready_ms: f64,
+    /// How long the request that woke it waited for its first byte, from its arrival; absent while
+    /// it waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waited_ms: Option<f64>,
+    /// How many requests waited for it by the time it was ready.
+    #[serde(default)]
+    pub waiting: u32,
+    /// The request that woke it: its method and path without the query, at most 200 characters;
+    /// for those who may read the app's log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
+    /// The address it came from; for those who may read the app's log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
 }
 
 #[cfg(test)]

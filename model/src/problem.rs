@@ -2,6 +2,7 @@ use serde::{Deserialize, Serialize};
 
 /// An error as every HTTP API of RAC answers it: `application/problem+json` (RFC 9457).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Problem {
     /// The status text.
     pub title: String,

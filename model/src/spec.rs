@@ -6,6 +6,7 @@ use crate::millis;
 
 /// How an app wants to be run, read from its image by [`crate::labels::read`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AppSpec {
     /// Where the app listens, inside its own network.
     pub port: u16,
@@ -16,9 +17,11 @@ pub struct AppSpec {
     pub health: Option<String>,
     /// How long idle before it is frozen; never where it is missing.
     #[serde(rename = "freeze_ms", with = "millis::optional")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<u64>))]
     pub freeze: Option<Duration>,
     /// How long idle before it is stopped; never where it is missing.
     #[serde(rename = "idle_ms", with = "millis::optional")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<u64>))]
     pub idle: Option<Duration>,
     /// The requests that an instance takes at once.
     pub concurrency: u32,
@@ -35,21 +38,25 @@ pub struct AppSpec {
     pub cpu_millis: u32,
     /// How long a start may take until the app listens.
     #[serde(rename = "start_timeout_ms", with = "millis")]
+    #[cfg_attr(feature = "openapi", schema(value_type = u64))]
     pub start_timeout: Duration,
     /// How long the app may take until the first byte of a response.
     #[serde(rename = "request_timeout_ms", with = "millis")]
+    #[cfg_attr(feature = "openapi", schema(value_type = u64))]
     pub request_timeout: Duration,
     /// Whose requests wake it.
     pub wake: WakeFor,
     /// How long after its last push an unclaimed app is removed; the server's setting where it is
     /// missing.
     #[serde(rename = "ttl_ms", with = "millis::optional")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<u64>))]
     pub ttl: Option<Duration>,
 }
 
 /// What an app speaks on its port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Protocol {
     /// HTTP/1.1 (RFC 9112).
     Http1,
@@ -60,6 +67,7 @@ pub enum Protocol {
 /// Whose requests wake a sleeping app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum WakeFor {
     /// Everybody's.
     All,

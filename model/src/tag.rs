@@ -7,6 +7,11 @@ use serde::{Deserialize, Serialize};
 /// has it: `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(
+    feature = "openapi",
+    schema(value_type = String, min_length = 1, max_length = 128, pattern = "^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$", example = "latest")
+)]
 pub struct Tag(String);
 
 /// The text is not a tag.

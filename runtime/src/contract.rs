@@ -70,6 +70,10 @@ pub fn spec(id: &str, image: &ImageRef) -> InstanceSpec {
         release: 1,
         image: image.digest,
         spec: AppSpec::default(),
+        env: None,
+        url_access: Default::default(),
+        stopped: false,
+        expires_at: None,
     };
     InstanceSpec { id: id.parse().unwrap(), route }
 }

@@ -1,20 +1,44 @@
 //! Apps.
 
-use rac_model::AppName;
+use rac_model::{AppName, UrlAccess, UserName, Visibility};
 use sqlx::AnyConnection;
 use sqlx::any::{AnyExecutor, AnyRow};
 
-use super::{DbError, count, get, parse};
+use super::{DbError, count, get, parse, parse_optional};
 
 /// An app.
 #[derive(Debug, Clone)]
 pub struct AppRow {
     /// Its name.
     pub name: AppName,
-    /// When it was first pushed.
+    /// When it was first pushed or claimed.
     pub created_at: i64,
-    /// When it was last pushed.
+    /// When it was last pushed, or claimed where it never was.
     pub pushed_at: i64,
+    /// Who claimed it.
+    pub owner: Option<UserName>,
+    /// Who may see it and pull its images.
+    pub visibility: Visibility,
+    /// Who may open its URLs.
+    pub url_access: UrlAccess,
+    /// Whether its owner has stopped it.
+    pub stopped: bool,
+    /// The most instances on a node, where a setting says so.
+    pub scale_max: Option<u32>,
+    /// When somebody last lost the right to push.
+    pub rights_changed_at: i64,
+    /// Up to when what is in the registry is known to have been pushed by somebody with the right.
+    pub settled_at: i64,
+    /// When it is removed, while nobody has claimed it.
+    pub expires_at: Option<i64>,
+}
+
+/// The columns of an [`AppRow`].
+macro_rules! columns {
+    () => {
+        "name, created_at, pushed_at, owner, visibility, url_access, stopped, scale_max, \
+         rights_changed_at, settled_at, expires_at"
+    };
 }
 
 /// Counts a release of `app`, which comes to be with its first, and returns the number.
@@ -46,7 +70,7 @@ pub async fn next_release(
 /// # Errors
 /// The database fails.
 pub async fn find(db: impl AnyExecutor<'_>, name: &AppName) -> Result<Option<AppRow>, DbError> {
-    let row = sqlx::query("select name, created_at, pushed_at from app where name = $1")
+    let row = sqlx::query(concat!("select ", columns!(), " from app where name = $1"))
         .bind(name.as_str())
         .fetch_optional(db)
         .await
@@ -63,9 +87,11 @@ pub async fn page(
     after: &str,
     limit: u32,
 ) -> Result<Vec<AppRow>, DbError> {
-    let rows = sqlx::query(
-        "select name, created_at, pushed_at from app where name > $1 order by name limit $2",
-    )
+    let rows = sqlx::query(concat!(
+        "select ",
+        columns!(),
+        " from app where name > $1 order by name limit $2"
+    ))
     .bind(after)
     .bind(i64::from(limit))
     .fetch_all(db)
@@ -75,9 +101,27 @@ pub async fn page(
 }
 
 fn app(row: &AnyRow) -> Result<AppRow, DbError> {
+    let scale_max: Option<i64> = get(row, "scale_max")?;
     Ok(AppRow {
         name: parse(row, "name")?,
         created_at: get(row, "created_at")?,
         pushed_at: get(row, "pushed_at")?,
+        owner: parse_optional(row, "owner")?,
+        visibility: match get::<String>(row, "visibility")?.as_str() {
+            "private" => Visibility::Private,
+            _ => Visibility::Public,
+        },
+        url_access: match get::<String>(row, "url_access")?.as_str() {
+            "login" => UrlAccess::Login,
+            _ => UrlAccess::Public,
+        },
+        stopped: get::<i64>(row, "stopped")? != 0,
+        scale_max: scale_max
+            .map(u32::try_from)
+            .transpose()
+            .map_err(DbError::corrupt("scale_max"))?,
+        rights_changed_at: get(row, "rights_changed_at")?,
+        settled_at: get(row, "settled_at")?,
+        expires_at: get(row, "expires_at")?,
     })
 }

@@ -1,6 +1,6 @@
 //! Releases: written once, never changed.
 
-use rac_model::{AppName, AppSpec, Digest, Finding, Tag};
+use rac_model::{AppName, AppSpec, Digest, Finding, Tag, UserName};
 use sqlx::AnyConnection;
 use sqlx::any::{AnyExecutor, AnyRow};
 
@@ -29,6 +29,12 @@ pub struct ReleaseRow {
     pub spec: Option<AppSpec>,
     /// What its owner should know.
     pub findings: Vec<Finding>,
+    /// Who pushed it.
+    pub pushed_by: Option<UserName>,
+    /// How it came to be: `push` or `settings`.
+    pub cause: String,
+    /// The environment it runs with, sealed.
+    pub env: Option<String>,
 }
 
 /// Writes a release of `app`.
@@ -45,8 +51,8 @@ pub async fn insert(
     let findings = serde_json::to_string(&release.findings).map_err(json("findings"))?;
     sqlx::query(
         "insert into release (app_name, number, tag, digest, image, size, pushed_at, recorded_at,
-             refused, spec, findings)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+             refused, spec, findings, pushed_by, cause, env)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
     )
     .bind(app.as_str())
     .bind(bigint(release.number))
@@ -59,6 +65,9 @@ pub async fn insert(
     .bind(release.refused.as_deref())
     .bind(spec.map_err(json("spec"))?)
     .bind(findings)
+    .bind(release.pushed_by.as_ref().map(UserName::as_str))
+    .bind(&release.cause)
+    .bind(release.env.as_deref())
     .execute(db)
     .await
     .map_err(DbError::during("write a release"))?;
@@ -160,5 +169,8 @@ fn release(row: &AnyRow) -> Result<ReleaseRow, DbError> {
         refused: get(row, "refused")?,
         spec: spec.transpose().map_err(DbError::corrupt("spec"))?,
         findings: serde_json::from_str(&findings).map_err(DbError::corrupt("findings"))?,
+        pushed_by: parse_optional(row, "pushed_by")?,
+        cause: get(row, "cause")?,
+        env: get(row, "env")?,
     })
 }

@@ -113,6 +113,10 @@ fn read_change(row: &AnyRow) -> Result<Change, DbError> {
         release: count(row, "release_number")?,
         image: parse(row, "image")?,
         spec: serde_json::from_str(&spec).map_err(DbError::corrupt("spec"))?,
+        env: None,
+        url_access: Default::default(),
+        stopped: false,
+        expires_at: None,
     };
     Ok(Change { seq, what: What::Set(Box::new(route)) })
 }

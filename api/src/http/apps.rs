@@ -1,9 +1,10 @@
-use actix_web::Resource;
-use actix_web::web::{Data, Json, Path, Query};
+use actix_web::http::Method;
+use actix_web::web::{Data, Json, Query};
 use rac_model::{App, AppList, AppName, HostLabel, Release, ReleaseList};
 use serde::Deserialize;
 
-use super::{get, resource};
+use super::endpoint::{Caller, Endpoint};
+use crate::access::{Action, Rule};
 use crate::clock;
 use crate::db::apps::{self, AppRow};
 use crate::db::releases::{self, ReleaseRow};
@@ -16,16 +17,13 @@ use crate::urls::Urls;
 const PAGE: u32 = 50;
 const MAX_PAGE: u32 = 100;
 
-pub(super) fn list_resource() -> Resource {
-    resource("/v1/apps", get().to(list))
-}
-
-pub(super) fn app_resource() -> Resource {
-    resource("/v1/apps/{app}", get().to(show))
-}
-
-pub(super) fn releases_resource() -> Resource {
-    resource("/v1/apps/{app}/releases", get().to(list_releases))
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    let see = Rule::App(Action::See);
+    vec![
+        Endpoint::new(Method::GET, "/v1/apps", Rule::Anybody, list),
+        Endpoint::new(Method::GET, "/v1/apps/{app}", see, show),
+        Endpoint::new(Method::GET, "/v1/apps/{app}/releases", see, list_releases),
+    ]
 }
 
 #[derive(Deserialize)]
@@ -61,9 +59,9 @@ async fn show(
     db: Data<Db>,
     urls: Data<Urls>,
     nodes: Data<Nodes>,
-    path: Path<String>,
+    caller: Caller,
 ) -> Result<Json<App>, ApiError> {
-    let row = find(&db, &urls, &path).await?;
+    let row = caller.app()?;
     let (app, nodes) = tokio::join!(app(&db, &urls, row.clone()), nodes.ask(&row.name));
     Ok(Json(App { nodes, ..app? }))
 }
@@ -72,11 +70,11 @@ async fn show(
 async fn list_releases(
     db: Data<Db>,
     urls: Data<Urls>,
-    path: Path<String>,
+    caller: Caller,
     page: Query<ReleasesPage>,
 ) -> Result<Json<ReleaseList>, ApiError> {
     let limit = limit(page.limit)?;
-    let name = find(&db, &urls, &path).await?.name;
+    let name = caller.app()?.name.clone();
     let before = page.before.unwrap_or(u64::MAX);
     let rows = releases::page(db.reader(), &name, before, limit).await?;
     let next = is_full(&rows, limit).then(|| rows.last().map(|r| r.number.to_string())).flatten();
@@ -85,12 +83,6 @@ async fn list_releases(
     let hosts = routes::of_releases(db.reader(), &name, low, high).await?;
     let items = rows.into_iter().map(|row| release(&urls, &name, row, &hosts)).collect();
     Ok(Json(ReleaseList { items, next }))
-}
-
-async fn find(db: &Db, urls: &Urls, name: &str) -> Result<AppRow, ApiError> {
-    let name: AppName = name.parse()?;
-    let found = apps::find(db.reader(), &name).await?;
-    found.ok_or_else(|| ApiError::AppNotFound { name, registry: urls.registry() })
 }
 
 async fn app(db: &Db, urls: &Urls, row: AppRow) -> Result<App, DbError> {
@@ -108,6 +100,14 @@ async fn app(db: &Db, urls: &Urls, row: AppRow) -> Result<App, DbError> {
         created_at: clock::rfc3339(row.created_at),
         pushed_at: clock::rfc3339(row.pushed_at),
         release: live,
+        owner: row.owner,
+        your_role: None,
+        visibility: row.visibility,
+        url_access: row.url_access,
+        stopped: row.stopped,
+        scale_max: row.scale_max,
+        expires_at: row.expires_at.map(clock::rfc3339),
+        previews: Vec::new(),
         nodes: Vec::new(),
         name: row.name,
     })
@@ -127,6 +127,8 @@ fn release(urls: &Urls, app: &AppName, row: ReleaseRow, hosts: &[(HostLabel, u64
         image: row.image,
         size: row.size,
         pushed_at: clock::rfc3339(row.pushed_at),
+        pushed_by: row.pushed_by,
+        cause: row.cause,
         live,
         url: host.map(|host| urls.of(host)),
         refused: row.refused,

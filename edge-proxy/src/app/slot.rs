@@ -103,6 +103,7 @@ impl Slot {
                 Power::Frozen => InstanceState::Frozen,
             },
             in_flight: self.in_flight,
+            since: None,
         }
     }
 }

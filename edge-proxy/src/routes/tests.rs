@@ -19,6 +19,10 @@ fn route(host: &str, release: u64) -> Route {
         release,
         image: Digest::of(release.to_string().as_bytes()),
         spec: AppSpec::default(),
+        env: None,
+        url_access: Default::default(),
+        stopped: false,
+        expires_at: None,
         host,
     }
 }

@@ -160,6 +160,10 @@ pub fn route(app: &str, number: u64, spec: AppSpec) -> Route {
         tag: Tag::latest(),
         release: number,
         spec,
+        env: None,
+        url_access: Default::default(),
+        stopped: false,
+        expires_at: None,
     }
 }
 

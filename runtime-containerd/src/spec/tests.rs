@@ -25,6 +25,10 @@ fn route() -> Route {
         release: 7,
         image: Digest::of(b"manifest"),
         spec: AppSpec::default(),
+        env: None,
+        url_access: Default::default(),
+        stopped: false,
+        expires_at: None,
     }
 }
 
