@@ -25,6 +25,7 @@ mod settings;
 mod spec;
 mod tag;
 mod user;
+mod version;
 
 pub use account::{
     Account, ConfigEntry, ConfigList, ConfigValue, CreatedToken, Credentials, DeviceLogin,
@@ -54,3 +55,4 @@ pub use settings::{
 pub use spec::{AppSpec, Protocol, WakeFor};
 pub use tag::{InvalidTag, Tag};
 pub use user::{InvalidUserName, UserName};
+pub use version::Version;
