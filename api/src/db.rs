@@ -8,6 +8,7 @@ pub mod audit;
 pub mod collaborators;
 pub mod events;
 pub mod feed;
+pub mod leases;
 pub mod releases;
 pub mod routes;
 
@@ -28,6 +29,7 @@ pub struct Db {
     readers: AnyPool,
     writer: AnyPool,
     begin: &'static str,
+    shared: bool,
 }
 
 /// A transaction that may write; undone when it is dropped before its `commit`.
@@ -44,6 +46,9 @@ pub enum DbError {
         /// The cause.
         source: sqlx::Error,
     },
+    /// Another API does the background work by now.
+    #[error("another API does the background work now")]
+    Fenced,
     /// A row holds what this program would not have written.
     #[error("the database holds a {what} that is none")]
     Corrupt {
@@ -78,7 +83,7 @@ impl Db {
         } else {
             let pool = AnyPoolOptions::new().max_connections(8).acquire_timeout(PATIENCE);
             let pool = pool.connect(url).await.map_err(DbError::during("open the database"))?;
-            Self { readers: pool.clone(), writer: pool, begin: "begin" }
+            Self { readers: pool.clone(), writer: pool, begin: "begin", shared: true }
         };
         let migrated = migrator().run(&db.writer).await;
         migrated.map_err(|error| DbError::Failed {
@@ -107,7 +112,12 @@ impl Db {
         let readers = readers.connect(url).await.map_err(open)?;
         // Another process (a backup, a person) may write too: take the lock first, so that
         // a transaction never finds out half way.
-        Ok(Self { readers, writer, begin: "begin immediate" })
+        Ok(Self { readers, writer, begin: "begin immediate", shared: false })
+    }
+
+    /// Whether several APIs may work on this database at a time.
+    pub fn is_shared(&self) -> bool {
+        self.shared
     }
 
     /// For statements that only read.

@@ -21,6 +21,7 @@ use crate::clock;
 use crate::db::events::{self, End, Queued};
 use crate::db::{Db, DbError, releases, routes};
 use crate::image;
+use crate::lease::{Fence, Lease};
 use crate::metrics::Metrics;
 use crate::registry::{Registry, RegistryError};
 use crate::release::{Ledger, Push, Recorded, Unless};
@@ -49,6 +50,7 @@ pub(crate) struct Ingest {
     pub(crate) registry: Registry,
     pub(crate) ledger: Ledger,
     pub(crate) metrics: Metrics,
+    pub(crate) lease: Lease,
     /// Told of when an event was stored.
     pub(crate) stored: Arc<Notify>,
     /// Told of when the registry is another process than before.
@@ -221,7 +223,11 @@ impl Ingest {
     /// Forgets what is too old, until `shutdown`.
     pub(crate) async fn prune(self, shutdown: CancellationToken) {
         loop {
-            if let Err(error) = self.prune_once().await {
+            let fence = tokio::select! {
+                () = shutdown.cancelled() => return,
+                fence = self.lease.held() => fence,
+            };
+            if let Err(error) = self.prune_once(fence).await {
                 warn!(error = %Chain(&error), "Could not forget what is too old");
             }
             tokio::select! {
@@ -231,9 +237,10 @@ impl Ingest {
         }
     }
 
-    async fn prune_once(&self) -> Result<(), DbError> {
+    async fn prune_once(&self, fence: Fence) -> Result<(), DbError> {
         let before = clock::now().saturating_sub(MEMORY);
         let mut tx = self.db.write().await?;
+        fence.check(&mut tx).await?;
         events::prune(&mut tx, before).await?;
         routes::prune(&mut tx, before).await?;
         tx.commit().await.map_err(DbError::during("forget what is too old"))

@@ -16,6 +16,7 @@ mod http;
 mod image;
 mod ingest;
 pub mod keys;
+pub mod lease;
 mod metrics;
 mod nodes;
 mod problem;

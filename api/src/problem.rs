@@ -93,7 +93,9 @@ impl ApiError {
             Self::TooManyNodes => "too_many_nodes",
             Self::NotReady(_) => "not_ready",
             Self::Database(DbError::Failed { .. }) => "database_unavailable",
-            Self::Database(DbError::Corrupt { .. }) | Self::Sign(_) | Self::Bug => "internal",
+            Self::Database(DbError::Corrupt { .. } | DbError::Fenced)
+            | Self::Sign(_)
+            | Self::Bug => "internal",
         }
     }
 
@@ -124,9 +126,9 @@ impl ResponseError for ApiError {
             Self::TooManyNodes | Self::NotReady(_) | Self::Database(DbError::Failed { .. }) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
-            Self::Database(DbError::Corrupt { .. }) | Self::Sign(_) | Self::Bug => {
-                StatusCode::INTERNAL_SERVER_ERROR
-            }
+            Self::Database(DbError::Corrupt { .. } | DbError::Fenced)
+            | Self::Sign(_)
+            | Self::Bug => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 

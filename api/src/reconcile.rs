@@ -16,6 +16,7 @@ use tracing::{debug, info, warn};
 use crate::clock;
 use crate::db::{Db, DbError, events, releases};
 use crate::image;
+use crate::lease::Lease;
 use crate::metrics::Metrics;
 use crate::registry::{Registry, RegistryError};
 use crate::release::{Ledger, Push, Recorded, Unless};
@@ -36,6 +37,7 @@ pub(crate) struct Reconciler {
     pub(crate) registry: Registry,
     pub(crate) ledger: Ledger,
     pub(crate) metrics: Metrics,
+    pub(crate) lease: Lease,
     pub(crate) interval: Duration,
     /// Told of when to compare before the interval is over.
     pub(crate) compare: Arc<Notify>,
@@ -82,10 +84,17 @@ impl Reconciler {
             }
             let wait = tokio::select! {
                 () = shutdown.cancelled() => return,
-                wait = self.compare_and_log() => wait,
+                wait = self.compare_in_turn() => wait,
             };
             next = Instant::now() + wait;
         }
+    }
+
+    /// Compares as soon as this API does the background work, and returns how long to wait then.
+    async fn compare_in_turn(&self) -> Duration {
+        let fence = self.lease.held().await;
+        let fenced = Self { ledger: self.ledger.under(fence), ..self.clone() };
+        fenced.compare_and_log().await
     }
 
     /// Compares once, and returns how long to wait for the next time.

@@ -7,9 +7,10 @@ use tracing::info;
 
 use crate::clock;
 use crate::db::releases::ReleaseRow;
-use crate::db::{Db, DbError, apps, releases, routes};
+use crate::db::{Db, DbError, Transaction, apps, releases, routes};
 use crate::feed::Changes;
 pub use crate::image::{Image, Refusal};
+use crate::lease::Fence;
 
 /// A push that is to become a release.
 #[derive(Debug, Clone)]
@@ -51,12 +52,26 @@ pub enum Recorded {
 pub struct Ledger {
     db: Db,
     changes: Changes,
+    fence: Option<Fence>,
 }
 
 impl Ledger {
     /// A ledger in `db` that tells `changes` of every change to the routes.
     pub fn new(db: Db, changes: Changes) -> Self {
-        Self { db, changes }
+        Self { db, changes, fence: None }
+    }
+
+    /// The same ledger, for work that one API does at a time.
+    pub(crate) fn under(&self, fence: Fence) -> Self {
+        Self { fence: Some(fence), ..self.clone() }
+    }
+
+    async fn begin(&self) -> Result<Transaction, DbError> {
+        let mut tx = self.db.write().await?;
+        if let Some(fence) = self.fence {
+            fence.check(&mut tx).await?;
+        }
+        Ok(tx)
     }
 
     /// Records `push`, unless the tag has moved on. Recording twice is recording once.
@@ -64,7 +79,7 @@ impl Ledger {
     /// # Errors
     /// The database fails, and nothing is recorded.
     pub async fn record(&self, push: &Push, unless: Unless) -> Result<Recorded, DbError> {
-        let mut tx = self.db.write().await?;
+        let mut tx = self.begin().await?;
         let newest = releases::newest_of_tag(&mut *tx, &push.app, &push.tag).await?;
         if newest.as_ref().is_some_and(|newest| newest.digest == push.digest) {
             return Ok(Recorded::Same);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use actix_web::dev::Server as HttpServerHandle;
 use actix_web::web::{Data, ServiceConfig};
 use actix_web::{App, HttpServer};
+use rac_model::Chain;
 use reqwest::Url;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +21,7 @@ use crate::home::{Home, HomeError};
 use crate::http;
 use crate::ingest::Ingest;
 use crate::keys::{Keys, KeysError};
+use crate::lease::{Lease, Pace};
 use crate::metrics::Metrics;
 use crate::nodes::Nodes;
 use crate::reconcile::Reconciler;
@@ -84,6 +86,7 @@ pub struct Server {
 #[derive(Clone)]
 struct Parts {
     db: Db,
+    lease: Lease,
     keys: Data<Keys>,
     signer: Arc<Signer>,
     registry: Registry,
@@ -108,6 +111,7 @@ impl Server {
         let db = Db::open(&database_url(settings, &home)?).await?;
         let signer = Arc::new(Signer::new(&keys)?);
         let parts = Parts {
+            lease: Lease::new(db.clone(), Pace::USUAL),
             db,
             registry: Registry::new(settings.registry_url.clone(), Arc::clone(&signer))?,
             nodes: Nodes::new(keys.node.clone())?,
@@ -139,7 +143,7 @@ impl Server {
     /// A listener breaks.
     pub async fn serve(self, shutdown: CancellationToken) -> Result<(), StartError> {
         let Self { public, internal, parts, .. } = self;
-        let db = parts.db.clone();
+        let (db, lease) = (parts.db.clone(), parts.lease.clone());
         let tasks = parts.spawn_tasks(&shutdown);
         let public = serve(public, 2, http::public, &parts, &shutdown)?;
         let internal = serve(internal, 1, http::internal, &parts, &shutdown)?;
@@ -149,6 +153,9 @@ impl Server {
         tasks.close();
         if tokio::time::timeout(DRAIN, tasks.wait()).await.is_err() {
             warn!("Left work that did not finish within {DRAIN:?} to the next start");
+        }
+        if let Err(error) = lease.give_back().await {
+            warn!(error = %Chain(&error), "Could not give the background work back");
         }
         db.close().await;
         info!("Stopped");
@@ -164,6 +171,7 @@ impl Parts {
             registry: self.registry.clone(),
             ledger: ledger.clone(),
             metrics: self.metrics.clone(),
+            lease: self.lease.clone(),
             stored: Arc::clone(&self.stored),
             compare: Arc::clone(&self.compare),
         };
@@ -172,11 +180,13 @@ impl Parts {
             registry: self.registry.clone(),
             ledger,
             metrics: self.metrics.clone(),
+            lease: self.lease.clone(),
             interval: self.reconcile_interval,
             compare: Arc::clone(&self.compare),
             stored: Arc::clone(&self.stored),
         };
         let tasks = TaskTracker::new();
+        tasks.spawn(self.lease.clone().keep(shutdown.clone()));
         tasks.spawn(ingest.clone().run(shutdown.clone()));
         tasks.spawn(ingest.prune(shutdown.clone()));
         tasks.spawn(reconciler.clone().run(shutdown.clone()));

@@ -14,6 +14,7 @@ mod feed;
 mod forge;
 mod hook;
 mod image;
+mod lease;
 mod ledger;
 mod push;
 mod reconcile;
