@@ -66,6 +66,62 @@ pub struct Settings {
     /// How often to compare the registry's tags with the releases
     #[arg(long, env = "RAC_RECONCILE_INTERVAL", default_value = "30s", global = true, value_parser = interval)]
     pub reconcile_interval: Duration,
+
+    /// The file with the keys that secrets are sealed with, one a line; the first one seals
+    /// [default: the file keys/secrets.key in the home directory, made at first start]
+    #[arg(long, env = "RAC_SECRETS_KEY_FILE", global = true)]
+    pub secrets_key_file: Option<PathBuf>,
+
+    /// The same keys themselves, best as the variable
+    #[arg(
+        long,
+        env = "RAC_SECRETS_KEY",
+        hide = true,
+        hide_env_values = true,
+        global = true,
+        conflicts_with = "secrets_key_file"
+    )]
+    pub secrets_key: Option<Hidden>,
+}
+
+impl Settings {
+    /// Where the keys come from that secrets are sealed with.
+    pub(crate) fn secrets_key(&self) -> SecretsKey {
+        match (&self.secrets_key, &self.secrets_key_file) {
+            (Some(Hidden(keys)), _) => SecretsKey::Value(keys.clone()),
+            (None, Some(path)) => SecretsKey::File(path.clone()),
+            (None, None) => SecretsKey::Home,
+        }
+    }
+}
+
+/// Where the keys come from that secrets are sealed with. It has no `Debug`, so that no log line
+/// holds one.
+pub enum SecretsKey {
+    /// The home directory, where they are made at first start.
+    Home,
+    /// A file of somebody else's, which must be there.
+    File(PathBuf),
+    /// The setting itself.
+    Value(String),
+}
+
+/// A setting that nobody is to read by chance.
+#[derive(Clone)]
+pub struct Hidden(String);
+
+impl std::str::FromStr for Hidden {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl std::fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("…")
+    }
 }
 
 fn domain(text: &str) -> Result<String, String> {

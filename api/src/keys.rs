@@ -3,13 +3,17 @@
 use std::fmt::Write as _;
 
 use aws_lc_rs::rand;
+use rac_seal::{Keyring, SealError};
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
 use subtle::ConstantTimeEq as _;
 
+use crate::config::SecretsKey;
 use crate::home::{Home, HomeError};
 
 /// The file that the registry trusts tokens by.
 pub(crate) const CERTIFICATE: &str = "keys/token.crt";
+/// The file with the keys of [`Keys::secrets`], where nothing else is said.
+const SECRETS: &str = "keys/secrets.key";
 
 /// Everything that proves who is who. It has no `Debug`, so that no log line holds a secret.
 pub struct Keys {
@@ -21,6 +25,8 @@ pub struct Keys {
     pub hook: Secret,
     /// What an edge shows to the API, and the API to an edge.
     pub node: Secret,
+    /// What people's secrets are sealed with in the database.
+    pub secrets: Keyring,
 }
 
 /// Why there are no keys.
@@ -35,14 +41,31 @@ pub enum KeysError {
     /// A file holds something else.
     #[error("{0} is damaged: restore it, or remove it and restart the registry and the API")]
     Damaged(&'static str),
+    /// The keys for people's secrets are none.
+    #[error("could not use the keys for secrets in {place}")]
+    Secrets {
+        /// Where they were looked for.
+        place: String,
+        /// What is wrong with them.
+        source: SealError,
+    },
+    /// The file that a setting names cannot be read.
+    #[error("could not read {place}")]
+    SecretsFile {
+        /// The file.
+        place: String,
+        /// The cause.
+        source: std::io::Error,
+    },
 }
 
 impl Keys {
-    /// Reads the keys, and makes those that are missing.
+    /// Reads the keys, and makes those that are missing. Those for people's secrets come from where
+    /// `secrets` says, and may then live outside of what is backed up with the database.
     ///
     /// # Errors
     /// A file cannot be read or written, or is damaged.
-    pub fn open(home: &Home) -> Result<Self, KeysError> {
+    pub fn open(home: &Home, secrets: &SecretsKey) -> Result<Self, KeysError> {
         let token_key = match home.read("keys/token.key")? {
             Some(key) => key,
             None => make_key(home)?,
@@ -58,8 +81,33 @@ impl Keys {
             token_certificate: der(&certificate).ok_or(KeysError::Damaged(CERTIFICATE))?,
             hook: Secret::open(home, "keys/hook.secret")?,
             node: Secret::open(home, "keys/node.secret")?,
+            secrets: open_secrets(home, secrets)?,
         })
     }
+}
+
+fn open_secrets(home: &Home, from: &SecretsKey) -> Result<Keyring, KeysError> {
+    let (place, keys) = match from {
+        SecretsKey::Value(keys) => ("RAC_SECRETS_KEY".to_owned(), keys.clone()),
+        SecretsKey::File(path) => {
+            let place = path.display().to_string();
+            match std::fs::read_to_string(path) {
+                Ok(keys) => (place, keys),
+                Err(source) => return Err(KeysError::SecretsFile { place, source }),
+            }
+        }
+        SecretsKey::Home => (SECRETS.to_owned(), home_secrets(home)?),
+    };
+    Keyring::parse(&keys).map_err(|source| KeysError::Secrets { place, source })
+}
+
+fn home_secrets(home: &Home) -> Result<String, KeysError> {
+    if let Some(keys) = home.read(SECRETS)? {
+        return Ok(keys);
+    }
+    let key = Keyring::generate().map_err(|error| KeysError::Make(error.into()))? + "\n";
+    home.write_private(SECRETS, key.as_bytes())?;
+    Ok(key)
 }
 
 fn make_key(home: &Home) -> Result<String, KeysError> {

@@ -50,13 +50,13 @@ mod tests {
     use clap::Parser as _;
 
     use super::*;
-    use crate::config::Config;
+    use crate::config::{Config, SecretsKey};
 
     #[test]
     fn everything_is_filled_in_whatever_is_in_it() {
         let directory = tempfile::TempDir::with_prefix(r#"a "b": #c"#).unwrap();
         let home = Home::open(directory.path()).unwrap();
-        let keys = Keys::open(&home).unwrap();
+        let keys = Keys::open(&home, &SecretsKey::Home).unwrap();
         let rendered = render(&home, &Config::parse_from(["rac-api"]).settings, &keys);
         assert!(!rendered.contains("{{"), "{rendered}");
         assert!(rendered.contains(r#"/a \"b\": #c"#), "{rendered}");

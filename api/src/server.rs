@@ -68,7 +68,7 @@ pub enum StartError {
 /// RAC_HOME cannot be written.
 pub fn initialise(settings: &Settings) -> Result<(Home, Keys), StartError> {
     let home = Home::open(&settings.home)?;
-    let keys = Keys::open(&home)?;
+    let keys = Keys::open(&home, &settings.secrets_key())?;
     registry_config::write(&home, settings, &keys)?;
     Ok((home, keys))
 }

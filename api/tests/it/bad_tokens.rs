@@ -163,10 +163,14 @@ fn keys_are_their_owners_only_and_stay() {
     let stack = Stack::new();
     let initialise = || drop(rac_api::server::initialise(stack.settings()).unwrap());
     initialise();
-    let read =
-        || ["token.key", "token.crt", "hook.secret", "node.secret"].map(|name| stack.secret(name));
+    let read = || {
+        ["token.key", "token.crt", "hook.secret", "node.secret", "secrets.key"]
+            .map(|name| stack.secret(name))
+    };
     let before = read();
-    for name in ["token.key", "token.crt", "hook.secret", "node.secret", "../registry.yml"] {
+    for name in
+        ["token.key", "token.crt", "hook.secret", "node.secret", "secrets.key", "../registry.yml"]
+    {
         let mode = fs::metadata(stack.path("keys").join(name)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{name}");
     }
@@ -176,4 +180,26 @@ fn keys_are_their_owners_only_and_stay() {
     assert_eq!(read(), before);
     fs::write(stack.path("keys/hook.secret"), "short").unwrap();
     assert!(rac_api::server::initialise(stack.settings()).is_err(), "a damaged secret is none");
+}
+
+#[test]
+fn the_keys_for_secrets_come_from_where_a_setting_says() {
+    let mut stack = Stack::new();
+    let key = rac_seal::Keyring::generate().unwrap();
+    let id = rac_seal::Keyring::parse(&key).unwrap().current();
+    let current = |settings: &_| {
+        rac_api::server::initialise(settings).map(|(_, keys)| keys.secrets.current())
+    };
+    let file = stack.path("of-somebody-else");
+    stack.settings_mut().secrets_key_file = Some(file.clone());
+    assert!(current(stack.settings()).is_err(), "a file that a setting names is not made");
+    fs::write(&file, format!("{key}\n")).unwrap();
+    assert_eq!(current(stack.settings()).unwrap(), id);
+    stack.settings_mut().secrets_key_file = None;
+    assert_ne!(current(stack.settings()).unwrap(), id);
+    stack.settings_mut().secrets_key = Some(key.parse().unwrap());
+    assert_eq!(current(stack.settings()).unwrap(), id);
+    assert!(!format!("{:?}", stack.settings()).contains(&key));
+    stack.settings_mut().secrets_key = Some("short".parse().unwrap());
+    assert!(current(stack.settings()).is_err());
 }

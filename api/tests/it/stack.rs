@@ -157,6 +157,10 @@ impl Stack {
         &self.settings
     }
 
+    pub(crate) fn settings_mut(&mut self) -> &mut Settings {
+        &mut self.settings
+    }
+
     pub(crate) fn path(&self, name: &str) -> std::path::PathBuf {
         self.home.path().join(name)
     }
