@@ -5,6 +5,7 @@ mod endpoint;
 mod feed;
 mod health;
 mod hook;
+mod openapi;
 mod token;
 
 use std::future::{Ready, ready};
@@ -16,7 +17,7 @@ use actix_web::web::{
 };
 use actix_web::{FromRequest, HttpRequest, Resource, Route, guard};
 
-use self::endpoint::register;
+use self::endpoint::{Endpoint, register};
 use crate::keys::{Keys, Secret};
 use crate::problem::ApiError;
 
@@ -26,9 +27,14 @@ const MAX_BODY: usize = 64 << 10;
 /// The routes that clients reach.
 pub(crate) fn public(config: &mut ServiceConfig) {
     problems(config);
-    let endpoints = [apps::endpoints()];
-    register(config, endpoints.into_iter().flatten().collect());
+    register(config, endpoints());
     config.service(token::resource()).service(health::alive()).service(health::ready());
+}
+
+/// The routes with a rule, which are those of the OpenAPI document.
+fn endpoints() -> Vec<Endpoint> {
+    let parts = [apps::endpoints(), openapi::endpoints_of_its_own()];
+    parts.into_iter().flatten().collect()
 }
 
 /// The routes that the registry, the edges and whoever watches RAC reach.

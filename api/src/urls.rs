@@ -40,6 +40,11 @@ impl Urls {
         }
     }
 
+    /// The domain under which apps have their host names.
+    pub(crate) fn domain(&self) -> &str {
+        &self.domain
+    }
+
     /// The registry's address in `docker push`.
     pub(crate) fn registry(&self) -> String {
         match self.port {

@@ -2,6 +2,7 @@ use actix_web::http::Method;
 use actix_web::web::{Data, Json, Query};
 use rac_model::{App, AppList, AppName, HostLabel, Release, ReleaseList};
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::endpoint::{Caller, Endpoint};
 use crate::access::{Action, Rule};
@@ -26,19 +27,35 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     ]
 }
 
-#[derive(Deserialize)]
+#[derive(utoipa::OpenApi)]
+#[openapi(paths(list, show, list_releases))]
+pub(super) struct Paths;
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct AppsPage {
+    /// The name that the page begins after.
     after: Option<String>,
+    /// The most items of the page; 50 where it is absent.
+    #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct ReleasesPage {
+    /// The number that the page begins below.
+    #[param(minimum = 0, maximum = 9007199254740991_i64)]
     before: Option<u64>,
+    /// The most items of the page; 50 where it is absent.
+    #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
 }
 
 /// Lists the apps by name.
+#[utoipa::path(get, path = "/v1/apps", params(AppsPage), responses((status = 200, body = AppList)))]
 async fn list(
     db: Data<Db>,
     urls: Data<Urls>,
@@ -55,6 +72,7 @@ async fn list(
 }
 
 /// Shows an app, and what the nodes know of it.
+#[utoipa::path(get, path = "/v1/apps/{app}", responses((status = 200, body = App)))]
 async fn show(
     db: Data<Db>,
     urls: Data<Urls>,
@@ -67,6 +85,12 @@ async fn show(
 }
 
 /// Lists the releases of an app, the newest first.
+#[utoipa::path(
+    get,
+    path = "/v1/apps/{app}/releases",
+    params(ReleasesPage),
+    responses((status = 200, body = ReleaseList))
+)]
 async fn list_releases(
     db: Data<Db>,
     urls: Data<Urls>,

@@ -1,0 +1,164 @@
+//! What the routes have in common: who may ask, and the errors that follow from it.
+
+use actix_web::http::Method;
+use rac_model::{AppName, Problem, Tag, UserName};
+use utoipa::openapi::extensions::ExtensionsBuilder;
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::security::SecurityRequirement;
+use utoipa::openapi::{
+    Content, Header, Ref, RefOr, Required, Response, ResponseBuilder, Schema, Type,
+};
+use utoipa::{PartialSchema, ToSchema};
+
+use super::super::endpoint::Endpoint;
+use super::{SESSION, TOKEN};
+use crate::access::{Action, Rule};
+
+/// The errors that more than one route has: the status, the name, what it means.
+const ERRORS: &[(&str, &str, &str)] = &[
+    ("400", "BadRequest", "Something in the request is not as it must be."),
+    ("401", "Unauthorized", "Nobody is logged in, or what was shown is wrong or has ended."),
+    ("403", "Forbidden", "Whoever asks is known, and may not."),
+    ("404", "NotFound", "It is not there, or not for whoever asks."),
+    ("409", "Conflict", "It cannot be done as things stand."),
+    ("422", "Unprocessable", "The request is understood, and cannot be done."),
+    ("429", "TooMany", "Too much, or too often: `Retry-After` says when to try again."),
+    ("500", "Internal", "Something went wrong in RAC."),
+    ("502", "Elsewhere", "Another server that is needed does not answer."),
+    ("503", "Unavailable", "A part of RAC that is needed does not answer: try again in a moment."),
+];
+
+/// The errors as shared parts of the document.
+pub(super) fn responses() -> impl Iterator<Item = (String, RefOr<Response>)> {
+    ERRORS.iter().map(|(status, name, about)| {
+        let mut response = ResponseBuilder::new().description(*about);
+        match *status {
+            "401" => response = response.header("WWW-Authenticate", header(Type::String)),
+            "429" | "503" => response = response.header("Retry-After", header(Type::Integer)),
+            _ => {}
+        }
+        ((*name).to_owned(), RefOr::T(response.content(Problem::MEDIA_TYPE, problem()).build()))
+    })
+}
+
+/// Adds to `operation` what follows from where and by whom it may be asked.
+pub(super) fn complete(operation: &mut Operation, endpoint: &Endpoint) {
+    let rule_text = ExtensionsBuilder::new().add("x-rac-rule", rule(endpoint.rule)).build();
+    operation.extensions.get_or_insert_default().merge(rule_text);
+    operation.security = Some(security(endpoint.rule));
+    add_parameters(operation, endpoint.path);
+    for (status, name, _) in ERRORS {
+        if is_possible(status, operation, endpoint) {
+            let shared = || RefOr::Ref(Ref::from_response_name(*name));
+            operation.responses.responses.entry((*status).to_owned()).or_insert_with(shared);
+        }
+    }
+    for (status, response) in &mut operation.responses.responses {
+        if let RefOr::T(response) = response
+            && status.as_str() >= "400"
+        {
+            response.content.clear();
+            response.content.insert(Problem::MEDIA_TYPE.to_owned(), RefOr::T(problem()));
+        }
+    }
+}
+
+/// Whether a route can be refused like this, without its handler having a say.
+fn is_possible(status: &str, operation: &Operation, endpoint: &Endpoint) -> bool {
+    let takes_something = operation.request_body.is_some()
+        || operation.parameters.as_ref().is_some_and(|parameters| !parameters.is_empty());
+    let of_an_app = matches!(endpoint.rule, Rule::App(_));
+    let asks_for_a_right = matches!(endpoint.rule, Rule::Account(_) | Rule::App(_));
+    match status {
+        "400" => takes_something,
+        // What is shown is looked at even where nothing needs to be.
+        "401" | "429" | "500" | "503" => true,
+        // A browser's request that changes something has to come from RAC's own pages.
+        "403" => asks_for_a_right || endpoint.method != Method::GET,
+        "404" => of_an_app,
+        // Whoever wants to change an app that belongs to nobody is told to claim it.
+        "409" => of_an_app && !is_open(endpoint.rule),
+        _ => false,
+    }
+}
+
+/// What a route needs of whoever asks, in a few words.
+pub(super) fn rule(rule: Rule) -> String {
+    match rule {
+        Rule::Anybody => "anybody".to_owned(),
+        Rule::AnyAccount => "an account".to_owned(),
+        Rule::Account(scope) => format!("an account, with the scope {}", scope.as_str()),
+        Rule::App(action) => {
+            let right = match action {
+                Action::See => "see",
+                Action::Inspect => "inspect",
+                Action::Deploy => "deploy",
+                Action::Configure => "configure",
+                Action::Own => "own",
+            };
+            format!("the right to {right} the app")
+        }
+    }
+}
+
+/// Whether the rule alone can let somebody pass who is not logged in.
+pub(super) fn is_open(rule: Rule) -> bool {
+    matches!(rule, Rule::Anybody | Rule::App(Action::See | Action::Inspect))
+}
+
+fn security(rule: Rule) -> Vec<SecurityRequirement> {
+    let scopes = match rule {
+        Rule::Account(scope) => vec![scope.as_str()],
+        _ => Vec::new(),
+    };
+    let mut ways = Vec::new();
+    if is_open(rule) {
+        ways.push(SecurityRequirement::default());
+    }
+    ways.push(SecurityRequirement::new(TOKEN, scopes));
+    ways.push(SecurityRequirement::new(SESSION, Vec::<String>::new()));
+    ways
+}
+
+/// Describes the parts of the path that are the same everywhere.
+fn add_parameters(operation: &mut Operation, path: &str) {
+    for part in path.split('/') {
+        let Some(name) = part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) else {
+            continue;
+        };
+        let Some(shared) = parameter(name) else { continue };
+        let parameters = operation.parameters.get_or_insert_default();
+        parameters.retain(|own| match own {
+            RefOr::T(own) => own.name != name,
+            RefOr::Ref(_) => true,
+        });
+        parameters.push(RefOr::T(shared));
+    }
+}
+
+fn parameter(name: &str) -> Option<Parameter> {
+    let (about, schema) = match name {
+        "app" => ("The app's name.", AppName::schema()),
+        "user" => ("The account's name.", UserName::schema()),
+        "tag" => ("The tag, as it was pushed.", Tag::schema()),
+        _ => return None,
+    };
+    let parameter = ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Path)
+        .required(Required::True)
+        .description(Some(about))
+        .schema(Some(schema));
+    Some(parameter.build())
+}
+
+fn header(kind: Type) -> Header {
+    let schema = utoipa::openapi::ObjectBuilder::new().schema_type(kind).build();
+    let mut header = Header::default();
+    header.schema = Some(RefOr::T(Schema::Object(schema)));
+    header
+}
+
+fn problem() -> Content {
+    Content::new(Some(Ref::from_schema_name(Problem::name())))
+}
