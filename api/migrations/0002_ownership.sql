@@ -122,12 +122,19 @@ alter table release add column pushed_by text;
 alter table release add column cause text not null default 'push'
     constraint release_cause_is_known check (cause in ('push', 'settings'));
 alter table release add column env text;
--- Whether the registry keeps the image by a tag of RAC's own.
-alter table release add column pinned bigint not null default 0;
+-- The most instances on a node, where a setting said so when the release was made; `spec` keeps
+-- what the image says.
+alter table release add column scale_max bigint;
+-- 1 once the registry keeps the image by a tag of RAC's own, 0 before, and -1 while it is being
+-- removed: then it is no release any more, only a note of what the registry still has.
+alter table release add column pinned bigint not null default 0
+    constraint release_pinned_is_known check (pinned in (-1, 0, 1));
 
 create index release_of_digest on release (app_name, digest);
+create index release_unfinished on release (app_name) where pinned <> 1;
 
--- What was pushed by somebody without the right to, so that nobody takes it for a release later.
+-- What a tag in the registry may stand on and is no release: pushed by somebody without the right
+-- to, or of an app or a preview that was removed. Nobody takes it for a release later.
 create table denied (
     app_name  text   not null,
     tag       text   not null,

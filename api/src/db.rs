@@ -11,6 +11,7 @@ pub mod feed;
 pub mod leases;
 pub mod releases;
 pub mod routes;
+pub mod tombstones;
 
 use std::error::Error;
 use std::time::Duration;

@@ -194,7 +194,7 @@ impl Ingest {
             return Ok(Tried::Done("nothing to release"));
         };
         let Pushed { app, tag, digest, at } = &pushed;
-        let newest = releases::newest_of_tag(self.db.reader(), app, tag).await?;
+        let newest = releases::newest_push(self.db.reader(), app, tag).await?;
         if newest.as_ref().is_some_and(|newest| newest.digest == *digest) {
             return Ok(Tried::Done("released already"));
         }

@@ -154,7 +154,7 @@ impl Reconciler {
 
     async fn compare_tag(&self, app: &AppName, tag: &Tag) -> Result<Compared, CompareError> {
         let same = Compared { tags: 1, ..Compared::default() };
-        let newest = releases::newest_of_tag(self.db.reader(), app, tag).await?;
+        let newest = releases::newest_push(self.db.reader(), app, tag).await?;
         let Some(digest) = self.registry.tag(app, tag).await? else { return Ok(same) };
         if newest.as_ref().is_some_and(|newest| newest.digest == digest) {
             return Ok(same);

@@ -1,7 +1,7 @@
 //! Recording a release: one transaction that writes it, moves the routes that follow it, and
 //! numbers the changes for the feed.
 
-use rac_model::{AppName, Digest, HostLabel, Tag};
+use rac_model::{AppName, Digest, HostLabel, Tag, UserName};
 use sqlx::AnyConnection;
 use tracing::info;
 
@@ -80,7 +80,7 @@ impl Ledger {
     /// The database fails, and nothing is recorded.
     pub async fn record(&self, push: &Push, unless: Unless) -> Result<Recorded, DbError> {
         let mut tx = self.begin().await?;
-        let newest = releases::newest_of_tag(&mut *tx, &push.app, &push.tag).await?;
+        let newest = releases::newest_push(&mut *tx, &push.app, &push.tag).await?;
         if newest.as_ref().is_some_and(|newest| newest.digest == push.digest) {
             return Ok(Recorded::Same);
         }
@@ -96,17 +96,97 @@ impl Ledger {
         // The registry says that this is the newer one, whatever its clock said.
         let pushed_at =
             newest.map_or(push.pushed_at, |newest| newest.pushed_at.max(push.pushed_at));
-        let number = apps::next_release(&mut tx, &push.app, pushed_at).await?;
-        let release = row(push, number, pushed_at);
+        let number = apps::next_release(&mut tx, &push.app, Some(pushed_at)).await?;
+        let mut release = row(push, number, pushed_at);
+        self.take_settings(&mut tx, &push.app, &mut release).await?;
         releases::insert(&mut tx, &push.app, &release).await?;
         let moved = move_routes(&mut tx, &push.app, &release).await?;
         tx.commit().await.map_err(DbError::during("commit a release"))?;
         if let Some(seq) = moved {
-            self.changes.tell(seq);
+            self.tell(seq);
         }
         log(push, number);
         Ok(Recorded::Release(number))
     }
+
+    /// Makes a release of the live release's image with the settings as they are now, and leads the
+    /// app's own host to it; nothing where nothing is live. After the commit, [`Ledger::tell`] the
+    /// number of the change.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn rerelease(
+        &self,
+        tx: &mut AnyConnection,
+        app: &AppName,
+        actor: Option<&UserName>,
+        now: i64,
+    ) -> Result<Option<Rereleased>, DbError> {
+        let host = HostLabel::of_app(app);
+        let Some(number) = routes::release_at(&mut *tx, &host).await? else { return Ok(None) };
+        let Some(live) = releases::find(&mut *tx, app, number).await? else { return Ok(None) };
+        self.release_again(tx, app, &host, live, actor, now).await.map(Some)
+    }
+
+    /// Makes a release of the image of `source`, with the settings as they are now, for `host`.
+    async fn release_again(
+        &self,
+        tx: &mut AnyConnection,
+        app: &AppName,
+        host: &HostLabel,
+        source: ReleaseRow,
+        actor: Option<&UserName>,
+        now: i64,
+    ) -> Result<Rereleased, DbError> {
+        let number = apps::next_release(&mut *tx, app, None).await?;
+        let mut release = ReleaseRow {
+            number,
+            recorded_at: now,
+            pushed_by: actor.cloned(),
+            cause: "settings".to_owned(),
+            ..source
+        };
+        self.take_settings(tx, app, &mut release).await?;
+        releases::insert(&mut *tx, app, &release).await?;
+        let seq = routes::set(tx, host, app, number, now).await?;
+        Ok(Rereleased { number, seq })
+    }
+
+    /// Gives a release that is being made the settings of its app as they are now.
+    async fn take_settings(
+        &self,
+        tx: &mut AnyConnection,
+        app: &AppName,
+        release: &mut ReleaseRow,
+    ) -> Result<(), DbError> {
+        release.scale_max = apps::find(&mut *tx, app).await?.and_then(|app| app.scale_max);
+        release.env = self.sealed_env(tx, app, release.number).await?;
+        Ok(())
+    }
+
+    /// The environment of `app` as it is now, sealed for its release `number`.
+    async fn sealed_env(
+        &self,
+        _tx: &mut AnyConnection,
+        _app: &AppName,
+        _number: u64,
+    ) -> Result<Option<String>, DbError> {
+        Ok(None)
+    }
+
+    /// Tells the edges that there are changes up to `seq`, after they were committed.
+    pub fn tell(&self, seq: u64) {
+        self.changes.tell(seq);
+    }
+}
+
+/// A release that a change of settings made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rereleased {
+    /// Its number.
+    pub number: u64,
+    /// The number of the change that leads there.
+    pub seq: u64,
 }
 
 fn row(push: &Push, number: u64, pushed_at: i64) -> ReleaseRow {
@@ -127,6 +207,7 @@ fn row(push: &Push, number: u64, pushed_at: i64) -> ReleaseRow {
             pushed_by: None,
             cause: "push".to_owned(),
             env: None,
+            scale_max: None,
         },
         Err(Refusal { manifest, size, reason }) => ReleaseRow {
             number,
@@ -142,6 +223,7 @@ fn row(push: &Push, number: u64, pushed_at: i64) -> ReleaseRow {
             pushed_by: None,
             cause: "push".to_owned(),
             env: None,
+            scale_max: None,
         },
     }
 }

@@ -92,6 +92,7 @@ struct Parts {
     registry: Registry,
     nodes: Nodes,
     changes: Changes,
+    ledger: Ledger,
     metrics: Metrics,
     urls: Urls,
     stored: Arc<Notify>,
@@ -110,14 +111,16 @@ impl Server {
         let (internal, internal_addr) = listen(settings.internal_listen)?;
         let db = Db::open(&database_url(settings, &home)?).await?;
         let signer = Arc::new(Signer::new(&keys)?);
+        let changes = Changes::new();
         let parts = Parts {
             lease: Lease::new(db.clone(), Pace::USUAL),
+            ledger: Ledger::new(db.clone(), changes.clone()),
             db,
             registry: Registry::new(settings.registry_url.clone(), Arc::clone(&signer))?,
             nodes: Nodes::new(keys.node.clone())?,
             keys: Data::new(keys),
             signer,
-            changes: Changes::new(),
+            changes,
             metrics: Metrics::new(),
             urls: Urls::new(settings),
             stored: Arc::default(),
@@ -165,7 +168,7 @@ impl Server {
 
 impl Parts {
     fn spawn_tasks(&self, shutdown: &CancellationToken) -> TaskTracker {
-        let ledger = Ledger::new(self.db.clone(), self.changes.clone());
+        let ledger = self.ledger.clone();
         let ingest = Ingest {
             db: self.db.clone(),
             registry: self.registry.clone(),
@@ -203,6 +206,7 @@ impl Parts {
             .app_data(Data::new(self.registry.clone()))
             .app_data(Data::new(self.nodes.clone()))
             .app_data(Data::new(self.changes.clone()))
+            .app_data(Data::new(self.ledger.clone()))
             .app_data(Data::new(self.metrics.clone()))
             .app_data(Data::new(self.urls.clone()))
             .app_data(Data::new(Arc::clone(&self.stored)))

@@ -4,6 +4,7 @@ use rac_model::{AppName, UrlAccess, UserName, Visibility};
 use sqlx::AnyConnection;
 use sqlx::any::{AnyExecutor, AnyRow};
 
+use super::releases::scale_max;
 use super::{DbError, count, get, parse, parse_optional};
 
 /// An app.
@@ -41,27 +42,33 @@ macro_rules! columns {
     };
 }
 
-/// Counts a release of `app`, which comes to be with its first, and returns the number.
+/// Counts a release of `app`, which comes to be with its first push, and returns the number. A
+/// release that is no push leaves the moment of the last one as it is.
 ///
 /// # Errors
 /// The database fails.
 pub async fn next_release(
     db: &mut AnyConnection,
     app: &AppName,
-    pushed_at: i64,
+    pushed_at: Option<i64>,
 ) -> Result<u64, DbError> {
-    let row = sqlx::query(
-        "insert into app (name, created_at, pushed_at, last_release) values ($1, $2, $3, 1)
-         on conflict (name) do update
-         set last_release = app.last_release + 1, pushed_at = excluded.pushed_at
-         returning last_release",
-    )
-    .bind(app.as_str())
-    .bind(pushed_at)
-    .bind(pushed_at)
-    .fetch_one(db)
-    .await
-    .map_err(DbError::during("count a release"))?;
+    let query = match pushed_at {
+        Some(pushed_at) => sqlx::query(
+            "insert into app (name, created_at, pushed_at, last_release) values ($1, $2, $3, 1)
+             on conflict (name) do update
+             set last_release = app.last_release + 1, pushed_at = excluded.pushed_at
+             returning last_release",
+        )
+        .bind(app.as_str())
+        .bind(pushed_at)
+        .bind(pushed_at),
+        None => sqlx::query(
+            "update app set last_release = last_release + 1 where name = $1
+             returning last_release",
+        )
+        .bind(app.as_str()),
+    };
+    let row = query.fetch_one(db).await.map_err(DbError::during("count a release"))?;
     count(&row, "last_release")
 }
 
@@ -101,7 +108,6 @@ pub async fn page(
 }
 
 fn app(row: &AnyRow) -> Result<AppRow, DbError> {
-    let scale_max: Option<i64> = get(row, "scale_max")?;
     Ok(AppRow {
         name: parse(row, "name")?,
         created_at: get(row, "created_at")?,
@@ -111,17 +117,19 @@ fn app(row: &AnyRow) -> Result<AppRow, DbError> {
             "private" => Visibility::Private,
             _ => Visibility::Public,
         },
-        url_access: match get::<String>(row, "url_access")?.as_str() {
-            "login" => UrlAccess::Login,
-            _ => UrlAccess::Public,
-        },
+        url_access: url_access(row)?,
         stopped: get::<i64>(row, "stopped")? != 0,
-        scale_max: scale_max
-            .map(u32::try_from)
-            .transpose()
-            .map_err(DbError::corrupt("scale_max"))?,
+        scale_max: scale_max(row)?,
         rights_changed_at: get(row, "rights_changed_at")?,
         settled_at: get(row, "settled_at")?,
         expires_at: get(row, "expires_at")?,
+    })
+}
+
+/// The column `url_access`.
+pub(super) fn url_access(row: &AnyRow) -> Result<UrlAccess, DbError> {
+    Ok(match get::<String>(row, "url_access")?.as_str() {
+        "login" => UrlAccess::Login,
+        _ => UrlAccess::Public,
     })
 }

@@ -25,7 +25,7 @@ pub struct ReleaseRow {
     pub recorded_at: i64,
     /// Why it cannot run.
     pub refused: Option<String>,
-    /// How it is run.
+    /// How its image wants to be run.
     pub spec: Option<AppSpec>,
     /// What its owner should know.
     pub findings: Vec<Finding>,
@@ -35,6 +35,21 @@ pub struct ReleaseRow {
     pub cause: String,
     /// The environment it runs with, sealed.
     pub env: Option<String>,
+    /// The most instances on a node, where a setting said so when it was made.
+    pub scale_max: Option<u32>,
+}
+
+impl ReleaseRow {
+    /// How it is run: as its image says, and with the settings it was made with.
+    pub fn runs_as(&self) -> Option<AppSpec> {
+        self.spec.clone().map(|spec| scaled(spec, self.scale_max))
+    }
+}
+
+/// `spec` with at most `max` instances on a node, where a setting says so.
+pub(super) fn scaled(spec: AppSpec, max: Option<u32>) -> AppSpec {
+    let Some(max) = max else { return spec };
+    AppSpec { scale_max: max, scale_min: spec.scale_min.min(max), ..spec }
 }
 
 /// Writes a release of `app`.
@@ -51,8 +66,8 @@ pub async fn insert(
     let findings = serde_json::to_string(&release.findings).map_err(json("findings"))?;
     sqlx::query(
         "insert into release (app_name, number, tag, digest, image, size, pushed_at, recorded_at,
-             refused, spec, findings, pushed_by, cause, env)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+             refused, spec, findings, pushed_by, cause, env, scale_max)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
     )
     .bind(app.as_str())
     .bind(bigint(release.number))
@@ -68,29 +83,33 @@ pub async fn insert(
     .bind(release.pushed_by.as_ref().map(UserName::as_str))
     .bind(&release.cause)
     .bind(release.env.as_deref())
+    .bind(release.scale_max.map(i64::from))
     .execute(db)
     .await
     .map_err(DbError::during("write a release"))?;
     Ok(())
 }
 
-/// The newest release of a tag, runnable or not.
+/// The newest push of a tag, runnable or not: what its tag in the registry stands on. Releases that
+/// a change of settings made are none.
 ///
 /// # Errors
 /// The database fails.
-pub async fn newest_of_tag(
+pub async fn newest_push(
     db: impl AnyExecutor<'_>,
     app: &AppName,
     tag: &Tag,
 ) -> Result<Option<ReleaseRow>, DbError> {
     let row = sqlx::query(
-        "select * from release where app_name = $1 and tag = $2 order by number desc limit 1",
+        "select * from release
+         where app_name = $1 and tag = $2 and cause = 'push' and pinned >= 0
+         order by number desc limit 1",
     )
     .bind(app.as_str())
     .bind(tag.as_str())
     .fetch_optional(db)
     .await
-    .map_err(DbError::during("read the newest release"))?;
+    .map_err(DbError::during("read the newest push"))?;
     row.as_ref().map(release).transpose()
 }
 
@@ -105,7 +124,7 @@ pub async fn any_runnable(
 ) -> Result<bool, DbError> {
     let row = sqlx::query(
         "select number from release
-         where app_name = $1 and tag = $2 and refused is null limit 1",
+         where app_name = $1 and tag = $2 and refused is null and pinned >= 0 limit 1",
     )
     .bind(app.as_str())
     .bind(tag.as_str())
@@ -124,12 +143,13 @@ pub async fn find(
     app: &AppName,
     number: u64,
 ) -> Result<Option<ReleaseRow>, DbError> {
-    let row = sqlx::query("select * from release where app_name = $1 and number = $2")
-        .bind(app.as_str())
-        .bind(bigint(number))
-        .fetch_optional(db)
-        .await
-        .map_err(DbError::during("read a release"))?;
+    let row =
+        sqlx::query("select * from release where app_name = $1 and number = $2 and pinned >= 0")
+            .bind(app.as_str())
+            .bind(bigint(number))
+            .fetch_optional(db)
+            .await
+            .map_err(DbError::during("read a release"))?;
     row.as_ref().map(release).transpose()
 }
 
@@ -144,7 +164,8 @@ pub async fn page(
     limit: u32,
 ) -> Result<Vec<ReleaseRow>, DbError> {
     let rows = sqlx::query(
-        "select * from release where app_name = $1 and number < $2 order by number desc limit $3",
+        "select * from release where app_name = $1 and number < $2 and pinned >= 0
+         order by number desc limit $3",
     )
     .bind(app.as_str())
     .bind(bigint(before))
@@ -172,5 +193,12 @@ fn release(row: &AnyRow) -> Result<ReleaseRow, DbError> {
         pushed_by: parse_optional(row, "pushed_by")?,
         cause: get(row, "cause")?,
         env: get(row, "env")?,
+        scale_max: scale_max(row)?,
     })
+}
+
+/// The column `scale_max`, which apps and releases have.
+pub(super) fn scale_max(row: &AnyRow) -> Result<Option<u32>, DbError> {
+    let max: Option<i64> = get(row, "scale_max")?;
+    max.map(u32::try_from).transpose().map_err(DbError::corrupt("scale_max"))
 }

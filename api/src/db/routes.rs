@@ -5,6 +5,8 @@ use rac_model::{AppName, HostLabel, Route};
 use sqlx::AnyConnection;
 use sqlx::any::{AnyExecutor, AnyRow};
 
+use super::apps::url_access;
+use super::releases::{scale_max, scaled};
 use super::{DbError, bigint, count, feed, get, parse};
 
 /// One entry of the feed.
@@ -52,6 +54,23 @@ pub async fn remove(
     change(db, host, app, None, now).await
 }
 
+/// Tells of every route of `app` again, after something changed that all of them carry: whether it
+/// is stopped, who may open it, when it ends. Returns the number of the last change.
+///
+/// # Errors
+/// The database fails.
+pub async fn touch(
+    db: &mut AnyConnection,
+    app: &AppName,
+    now: i64,
+) -> Result<Option<u64>, DbError> {
+    let mut last = None;
+    for (host, release) in of_releases(&mut *db, app, 0, u64::MAX).await? {
+        last = Some(set(db, &host, app, release, now).await?);
+    }
+    Ok(last)
+}
+
 async fn change(
     db: &mut AnyConnection,
     host: &HostLabel,
@@ -85,10 +104,12 @@ async fn change(
 pub async fn after(db: impl AnyExecutor<'_>, seq: u64, limit: u32) -> Result<Vec<Change>, DbError> {
     let rows = sqlx::query(
         "select route.seq, route.host, route.app_name, route.release_number,
-             release.tag, release.image, release.spec
+             release.tag, release.image, release.spec, release.scale_max,
+             app.url_access, app.stopped, app.expires_at
          from route
          left join release on release.app_name = route.app_name
              and release.number = route.release_number
+         left join app on app.name = route.app_name
          where route.seq > $1 order by route.seq limit $2",
     )
     .bind(bigint(seq))
@@ -106,17 +127,18 @@ fn read_change(row: &AnyRow) -> Result<Change, DbError> {
         return Ok(Change { seq, what: What::Removed(Removed { host }) });
     }
     let spec: String = get(row, "spec")?;
+    let spec = serde_json::from_str(&spec).map_err(DbError::corrupt("spec"))?;
     let route = Route {
         host,
         app: parse(row, "app_name")?,
         tag: parse(row, "tag")?,
         release: count(row, "release_number")?,
         image: parse(row, "image")?,
-        spec: serde_json::from_str(&spec).map_err(DbError::corrupt("spec"))?,
+        spec: scaled(spec, scale_max(row)?),
         env: None,
-        url_access: Default::default(),
-        stopped: false,
-        expires_at: None,
+        url_access: url_access(row)?,
+        stopped: get::<i64>(row, "stopped")? != 0,
+        expires_at: get(row, "expires_at")?,
     };
     Ok(Change { seq, what: What::Set(Box::new(route)) })
 }

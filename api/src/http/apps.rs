@@ -144,6 +144,7 @@ fn release(urls: &Urls, app: &AppName, row: ReleaseRow, hosts: &[(HostLabel, u64
     let live = leads_here.clone().any(|(host, _)| *host == own);
     let preview = leads_here.next().map(|(host, _)| host);
     let host = if live { Some(&own) } else { preview };
+    let spec = row.runs_as();
     Release {
         number: row.number,
         tag: row.tag,
@@ -156,7 +157,7 @@ fn release(urls: &Urls, app: &AppName, row: ReleaseRow, hosts: &[(HostLabel, u64
         live,
         url: host.map(|host| urls.of(host)),
         refused: row.refused,
-        spec: row.spec,
+        spec,
         findings: row.findings,
     }
 }
