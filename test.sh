@@ -53,6 +53,13 @@ add_counts() {
     skipped=$((skipped + s))
 }
 
+# The program that the API's tests are, built as with everything else.
+api_tests() {
+    cargo test --release --locked --no-run --message-format json --workspace --exclude rac-tests \
+        2>/dev/null | jq -r 'select(.executable != null and .target.name == "it")
+            | select(.manifest_path | endswith("/api/Cargo.toml")) | .executable'
+}
+
 fail() {
     failed=$((failed + 1))
     warn "FAILED: $*"
@@ -76,6 +83,8 @@ if [ "$part" = all ] || [ "$part" = lint ]; then
 fi
 if [ "$part" = all ] || [ "$part" = unit ]; then
     tests cargo test --release --locked --no-fail-fast --workspace --exclude rac-tests -- "$filter"
+    # The API's once more, on the other database.
+    RAC_TEST_DATABASE=postgres tests "$(api_tests)" "$filter"
 fi
 if [ "$part" = all ] || [ "$part" = e2e ]; then
     need_root "./test.sh e2e"

@@ -1,5 +1,6 @@
 //! The settings: flags, each with an environment variable.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -59,9 +60,10 @@ pub struct Settings {
     #[arg(long, env = "RAC_REGISTRY_URL", default_value = "http://127.0.0.1:7002", global = true, value_parser = registry_url)]
     pub registry_url: Url,
 
-    /// The database [default: the file rac.db in the home directory]
+    /// The database: postgres://USER:PASSWORD@HOST/NAME, or sqlite://PATH?mode=rwc [default: the
+    /// file rac.db in the home directory]
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, global = true)]
-    pub database_url: Option<String>,
+    pub database_url: Option<DatabaseUrl>,
 
     /// How often to compare the registry's tags with the releases
     #[arg(long, env = "RAC_RECONCILE_INTERVAL", default_value = "30s", global = true, value_parser = interval)]
@@ -124,6 +126,30 @@ impl std::fmt::Debug for Hidden {
     }
 }
 
+/// Where the database is. It may hold a password, so it is never shown: a bad one is refused by
+/// whoever opens it, because what is refused here would be printed.
+#[derive(Clone)]
+pub struct DatabaseUrl(String);
+
+impl DatabaseUrl {
+    /// The URL, with its password.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for DatabaseUrl {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DatabaseUrl(…)")
+    }
+}
+
 fn domain(text: &str) -> Result<String, String> {
     let label = |label: &str| {
         (1..=63).contains(&label.len())
@@ -176,6 +202,14 @@ mod tests {
         let after = Config::parse_from(["rac-api", "init", "--home", "/x"]);
         assert_eq!(before.settings.home, after.settings.home);
         assert_eq!(Config::parse_from(["rac-api"]).command, None);
+    }
+
+    #[test]
+    fn the_databases_password_is_not_shown() {
+        let url = "postgres://rac:sesame@db/rac";
+        let settings = Config::parse_from(["rac-api", "--database-url", url]).settings;
+        assert!(!format!("{settings:?}").contains("sesame"));
+        assert_eq!(settings.database_url.unwrap().expose(), url);
     }
 
     #[test]

@@ -13,16 +13,18 @@ pub mod releases;
 pub mod routes;
 pub mod tombstones;
 
-use std::error::Error;
-use std::time::Duration;
+mod connect;
+mod error;
 
-use sqlx::any::{AnyPoolOptions, AnyRow};
+use std::error::Error;
+use std::future::Future;
+
+use sqlx::any::AnyRow;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::{Any, AnyConnection, AnyPool, Decode, Executor as _, Row as _, SqlSafeStr as _, Type};
+use sqlx::{Any, AnyPool, Decode, Row as _, SqlSafeStr as _, Type};
 use uuid::Uuid;
 
-/// How long a statement waits for a connection: longer than any statement takes.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub use self::error::DbError;
 
 /// A handle to the database.
 #[derive(Debug, Clone)]
@@ -36,56 +38,14 @@ pub struct Db {
 /// A transaction that may write; undone when it is dropped before its `commit`.
 pub type Transaction = sqlx::Transaction<'static, Any>;
 
-/// What went wrong with the database.
-#[derive(Debug, thiserror::Error)]
-pub enum DbError {
-    /// It does not answer, is locked, or is full: trying again may help.
-    #[error("could not {action}")]
-    Failed {
-        /// What was being done.
-        action: &'static str,
-        /// The cause.
-        source: sqlx::Error,
-    },
-    /// Another API does the background work by now.
-    #[error("another API does the background work now")]
-    Fenced,
-    /// A row holds what this program would not have written.
-    #[error("the database holds a {what} that is none")]
-    Corrupt {
-        /// The column.
-        what: &'static str,
-        /// The cause.
-        source: Box<dyn Error + Send + Sync>,
-    },
-}
-
-impl DbError {
-    pub(crate) fn during(action: &'static str) -> impl FnOnce(sqlx::Error) -> Self {
-        move |source| Self::Failed { action, source }
-    }
-
-    pub(crate) fn corrupt<E: Into<Box<dyn Error + Send + Sync>>>(
-        what: &'static str,
-    ) -> impl FnOnce(E) -> Self {
-        move |source| Self::Corrupt { what, source: source.into() }
-    }
-}
-
 impl Db {
-    /// Opens the database at `url` and brings its schema up to date.
+    /// Opens the database at `url` and brings its schema up to date. Of several that do so at once,
+    /// one does it, and the others wait.
     ///
     /// # Errors
     /// It cannot be opened, or was made by a newer program.
     pub async fn open(url: &str) -> Result<Self, DbError> {
-        sqlx::any::install_default_drivers();
-        let db = if url.starts_with("sqlite:") {
-            Self::open_sqlite(url).await?
-        } else {
-            let pool = AnyPoolOptions::new().max_connections(8).acquire_timeout(PATIENCE);
-            let pool = pool.connect(url).await.map_err(DbError::during("open the database"))?;
-            Self { readers: pool.clone(), writer: pool, begin: "begin", shared: true }
-        };
+        let db = connect::connect(url).await?;
         let migrated = migrator().run(&db.writer).await;
         migrated.map_err(|error| DbError::Failed {
             action: "bring the database up to date",
@@ -95,25 +55,6 @@ impl Db {
         feed::start(&mut tx, &Uuid::new_v4().to_string()).await?;
         tx.commit().await.map_err(DbError::during("commit"))?;
         Ok(db)
-    }
-
-    /// SQLite has one writer at a time: the one connection for it makes writers wait for each
-    /// other here, in order, and not inside SQLite, where one of them would give up.
-    async fn open_sqlite(url: &str) -> Result<Self, DbError> {
-        let open = DbError::during("open the database");
-        // An acknowledged event must survive the machine: hence `full`.
-        let writer = sqlite_pool(
-            1,
-            "pragma journal_mode = wal; pragma synchronous = full; pragma busy_timeout = 5000; \
-             pragma foreign_keys = on",
-        );
-        let writer = writer.connect(url).await.map_err(open)?;
-        let open = DbError::during("open the database");
-        let readers = sqlite_pool(4, "pragma busy_timeout = 5000; pragma query_only = on");
-        let readers = readers.connect(url).await.map_err(open)?;
-        // Another process (a backup, a person) may write too: take the lock first, so that
-        // a transaction never finds out half way.
-        Ok(Self { readers, writer, begin: "begin immediate", shared: false })
     }
 
     /// Whether several APIs may work on this database at a time.
@@ -126,7 +67,7 @@ impl Db {
         &self.readers
     }
 
-    /// Begins a transaction that may write.
+    /// Begins a transaction that may write, once nobody else does: neither here nor in another API.
     ///
     /// # Errors
     /// Others write for too long, or the database cannot be reached.
@@ -141,15 +82,17 @@ impl Db {
     }
 }
 
-fn sqlite_pool(connections: u32, pragmas: &'static str) -> AnyPoolOptions {
-    AnyPoolOptions::new().max_connections(connections).acquire_timeout(PATIENCE).after_connect(
-        move |connection, _| {
-            Box::pin(async move {
-                let connection: &mut AnyConnection = connection;
-                connection.execute(pragmas.into_sql_str()).await.map(drop)
-            })
-        },
-    )
+/// Does `work`, and does it once more where the connection was lost meanwhile, as it is when the
+/// database moves to another server. What was lost may have been done all the same: this is for work
+/// that may be done twice.
+pub(crate) async fn twice<T, F>(work: impl Fn() -> F) -> Result<T, DbError>
+where
+    F: Future<Output = Result<T, DbError>>,
+{
+    match work().await {
+        Err(error) if error.is_lost_connection() => work().await,
+        done => done,
+    }
 }
 
 fn migrator() -> Migrator {

@@ -3,13 +3,14 @@
 //! A feed holds one page of routes at a time, so an edge that reads slowly costs a page.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use bytes::Bytes;
 use rac_model::Chain;
 use rac_model::feed::{CURRENT, HEARTBEAT, Position, REMOVED, RESET, ROUTE};
 use serde::Serialize;
 use tokio::sync::watch;
-use tokio::time::{Interval, interval};
+use tokio::time::{Interval, interval, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -19,6 +20,8 @@ use crate::db::{Db, DbError, feed, routes};
 
 /// How many routes are read at once.
 const PAGE: u32 = 200;
+/// How often to look for what other APIs have changed.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// Tells every feed that there is something new.
 #[derive(Debug, Clone)]
@@ -35,6 +38,19 @@ impl Changes {
         self.0.send_replace(seq);
     }
 
+    /// The same, where nobody has told of it.
+    fn tell_if_new(&self, seq: u64) {
+        self.0.send_if_modified(|told| {
+            let new = seq > *told;
+            *told = seq.max(*told);
+            new
+        });
+    }
+
+    fn is_heard(&self) -> bool {
+        self.0.receiver_count() > 0
+    }
+
     fn listen(&self) -> watch::Receiver<u64> {
         self.0.subscribe()
     }
@@ -43,6 +59,27 @@ impl Changes {
 impl Default for Changes {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// Tells of what other APIs change, until `shutdown`. Nothing is asked while nobody follows.
+pub(crate) async fn watch(db: Db, changes: Changes, shutdown: CancellationToken) {
+    if !db.is_shared() {
+        return;
+    }
+    let look = async {
+        loop {
+            sleep(LOOK).await;
+            if changes.is_heard()
+                && let Ok(state) = feed::state(db.reader()).await
+            {
+                changes.tell_if_new(state.number);
+            }
+        }
+    };
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        () = look => {}
     }
 }
 

@@ -71,7 +71,11 @@ enum TryError {
 impl TryError {
     /// Whether trying again will help as soon as something else works again.
     fn is_passing(&self) -> bool {
-        matches!(self, Self::Db(DbError::Failed { .. }) | Self::Registry(RegistryError::Down(_)))
+        match self {
+            Self::Db(error) => error.is_passing(),
+            Self::Registry(error) => matches!(error, RegistryError::Down(_)),
+            Self::TooLong => false,
+        }
     }
 }
 

@@ -61,7 +61,7 @@ pub(crate) enum ApiError {
     #[error("not ready: {0}")]
     NotReady(String),
     /// The database fails.
-    #[error("the database does not answer: try again in a moment")]
+    #[error("{}", about_database(.0))]
     Database(#[from] DbError),
     /// A bug.
     #[error("something went wrong in RAC: try again, and report it if it stays")]
@@ -92,10 +92,8 @@ impl ApiError {
             | Self::Elsewhere(code, _) => code,
             Self::TooManyNodes => "too_many_nodes",
             Self::NotReady(_) => "not_ready",
-            Self::Database(DbError::Failed { .. }) => "database_unavailable",
-            Self::Database(DbError::Corrupt { .. } | DbError::Fenced)
-            | Self::Sign(_)
-            | Self::Bug => "internal",
+            Self::Database(error) if error.is_passing() => "database_unavailable",
+            Self::Database(_) | Self::Sign(_) | Self::Bug => "internal",
         }
     }
 
@@ -106,6 +104,14 @@ impl ApiError {
             Self::Bug => error!("A handler was reached in a way that should not be"),
             _ => {}
         }
+    }
+}
+
+fn about_database(error: &DbError) -> &'static str {
+    if error.is_passing() {
+        "the database does not answer: try again in a moment"
+    } else {
+        "something went wrong in RAC: try again, and report it if it stays"
     }
 }
 
@@ -123,12 +129,9 @@ impl ResponseError for ApiError {
             Self::Unauthorized | Self::LoginNeeded | Self::WrongCredentials => {
                 StatusCode::UNAUTHORIZED
             }
-            Self::TooManyNodes | Self::NotReady(_) | Self::Database(DbError::Failed { .. }) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
-            Self::Database(DbError::Corrupt { .. } | DbError::Fenced)
-            | Self::Sign(_)
-            | Self::Bug => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::TooManyNodes | Self::NotReady(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Database(error) if error.is_passing() => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Database(_) | Self::Sign(_) | Self::Bug => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 

@@ -7,7 +7,7 @@ use tracing::info;
 
 use crate::clock;
 use crate::db::releases::ReleaseRow;
-use crate::db::{Db, DbError, Transaction, apps, releases, routes};
+use crate::db::{Db, DbError, Transaction, apps, releases, routes, twice};
 use crate::feed::Changes;
 pub use crate::image::{Image, Refusal};
 use crate::lease::Fence;
@@ -79,6 +79,10 @@ impl Ledger {
     /// # Errors
     /// The database fails, and nothing is recorded.
     pub async fn record(&self, push: &Push, unless: Unless) -> Result<Recorded, DbError> {
+        twice(|| self.record_once(push, unless)).await
+    }
+
+    async fn record_once(&self, push: &Push, unless: Unless) -> Result<Recorded, DbError> {
         let mut tx = self.begin().await?;
         let newest = releases::newest_push(&mut *tx, &push.app, &push.tag).await?;
         if newest.as_ref().is_some_and(|newest| newest.digest == push.digest) {

@@ -16,7 +16,7 @@ use tracing::{info, warn};
 
 use crate::config::Settings;
 use crate::db::{Db, DbError};
-use crate::feed::Changes;
+use crate::feed::{self, Changes};
 use crate::home::{Home, HomeError};
 use crate::http;
 use crate::ingest::Ingest;
@@ -189,6 +189,7 @@ impl Parts {
             stored: Arc::clone(&self.stored),
         };
         let tasks = TaskTracker::new();
+        tasks.spawn(feed::watch(self.db.clone(), self.changes.clone(), shutdown.clone()));
         tasks.spawn(self.lease.clone().keep(shutdown.clone()));
         tasks.spawn(ingest.clone().run(shutdown.clone()));
         tasks.spawn(ingest.prune(shutdown.clone()));
@@ -245,7 +246,7 @@ fn listen(addr: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
 /// what SQLite puts beside it has the same permissions.
 fn database_url(settings: &Settings, home: &Home) -> Result<String, StartError> {
     if let Some(url) = &settings.database_url {
-        return Ok(url.clone());
+        return Ok(url.expose().to_owned());
     }
     home.touch_private("rac.db")?;
     let path = home.join("rac.db");

@@ -12,7 +12,7 @@ use tracing::{debug, warn};
 
 use super::FromRegistry;
 use crate::clock;
-use crate::db::{Db, DbError, events};
+use crate::db::{Db, DbError, events, twice};
 use crate::metrics::Metrics;
 use crate::problem::ApiError;
 
@@ -53,7 +53,7 @@ async fn take(
     };
     match serde_json::from_slice::<Envelope>(&body) {
         Ok(envelope) => {
-            let new = store(&db, &envelope.events).await?;
+            let new = twice(|| store(&db, &envelope.events)).await?;
             metrics.events_stored.inc_by(new);
             stored.notify_one();
         }

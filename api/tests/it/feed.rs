@@ -14,20 +14,21 @@ use crate::image::Image;
 use crate::stack::{PATIENCE, Stack, eventually};
 
 /// An edge that reads the feed.
-struct Edge {
+pub(crate) struct Edge {
     response: Response,
     unread: String,
+    beats: usize,
 }
 
 #[derive(Debug, Clone, PartialEq)]
-struct Heard {
+pub(crate) struct Heard {
     id: String,
     event: String,
     data: Value,
 }
 
 impl Edge {
-    async fn follow(stack: &Stack, last: Option<&str>) -> Self {
+    pub(crate) async fn follow(stack: &Stack, last: Option<&str>) -> Self {
         let mut request = ask(stack).bearer_auth(stack.secret("node.secret"));
         if let Some(last) = last {
             request = request.header("last-event-id", last);
@@ -35,7 +36,7 @@ impl Edge {
         let response = request.send().await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
-        Self { response, unread: String::new() }
+        Self { response, unread: String::new(), beats: 0 }
     }
 
     /// The next event; comments are passed over.
@@ -53,16 +54,22 @@ impl Edge {
                 self.unread = rest.to_owned();
                 match heard {
                     Some(heard) => return heard,
-                    None => continue,
+                    None => self.beats += 1,
                 }
+                continue;
             }
             let chunk = timeout(PATIENCE, self.response.chunk()).await.unwrap().unwrap();
             self.unread += std::str::from_utf8(&chunk.expect("the feed goes on")).unwrap();
         }
     }
 
+    /// How many comments were passed over.
+    pub(crate) fn beats(&self) -> usize {
+        self.beats
+    }
+
     /// Everything up to the next time it is current.
-    async fn catch_up(&mut self) -> Vec<Heard> {
+    pub(crate) async fn catch_up(&mut self) -> Vec<Heard> {
         let mut heard = Vec::new();
         loop {
             heard.push(self.hear().await);
@@ -79,7 +86,7 @@ fn ask(stack: &Stack) -> RequestBuilder {
     request.header(NODE_HEADER, "n1").header(NODE_ADDRESS_HEADER, "http://127.0.0.1:1")
 }
 
-fn names(heard: &[Heard]) -> Vec<&str> {
+pub(crate) fn names(heard: &[Heard]) -> Vec<&str> {
     heard.iter().map(|heard| heard.event.as_str()).collect()
 }
 
@@ -160,9 +167,8 @@ async fn an_edge_hears_of_what_is_gone() {
     let mut edge = Edge::follow(&stack, None).await;
     let before = edge.catch_up().await.pop().unwrap().id;
 
-    // Another process does it, so the API finds out at the next heartbeat.
-    let url = format!("sqlite://{}", stack.path("rac.db").display());
-    let other = rac_api::db::Db::open(&url).await.unwrap();
+    // Another process does it, so the API has to find out.
+    let other = stack.open_database().await;
     let mut tx = other.write().await.unwrap();
     let (host, app) = ("shop".parse().unwrap(), "shop".parse().unwrap());
     rac_api::db::routes::remove(&mut tx, &host, &app, 7).await.unwrap();
@@ -190,8 +196,7 @@ async fn a_thousand_routes_come_page_by_page() {
     let stack = Stack::start().await;
     Image::new("v1").push(&stack, "shop", "latest").await;
     stack.release("shop", 1).await;
-    let url = format!("sqlite://{}", stack.path("rac.db").display());
-    let other = rac_api::db::Db::open(&url).await.unwrap();
+    let other = stack.open_database().await;
     let mut tx = other.write().await.unwrap();
     let app = "shop".parse().unwrap();
     for n in 0..1000 {

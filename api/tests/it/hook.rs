@@ -96,8 +96,7 @@ async fn an_event_that_is_stuck_holds_nobody_up() {
 #[tokio::test(flavor = "multi_thread")]
 async fn another_writer_of_the_database_delays_a_notification_and_does_not_fail_it() {
     let stack = Stack::start_without_registry().await;
-    let url = format!("sqlite://{}", stack.path("rac.db").display());
-    let other = rac_api::db::Db::open(&url).await.unwrap();
+    let other = stack.open_database().await;
     let mut tx = other.write().await.unwrap();
     rac_api::db::feed::next(&mut tx).await.unwrap();
     let release = async {

@@ -2,25 +2,27 @@
 
 use std::time::Duration;
 
-use rac_api::db::{Db, DbError};
+use rac_api::db::{Db, DbError, leases};
 use rac_api::lease::{Fence, Lease, Pace};
-use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::database::{Database, on_postgres};
 use crate::stack::{PATIENCE, eventually};
 
 const QUICK: Pace = Pace { beat: Duration::from_millis(20), silence: Duration::from_millis(400) };
 
-async fn open(home: &TempDir) -> Db {
-    let url = format!("sqlite://{}?mode=rwc", home.path().join("rac.db").display());
-    Db::open(&url).await.unwrap()
-}
+/// It is silent for longer than others wait, and finds out later.
+const SLOW: Pace = Pace { beat: Duration::from_secs(2), silence: Duration::from_secs(60) };
 
 /// One that wants the lease, and the task that sees to it.
 fn candidate(db: &Db) -> (Lease, JoinHandle<()>) {
-    let lease = Lease::new(db.clone(), QUICK);
+    candidate_at(db, QUICK)
+}
+
+fn candidate_at(db: &Db, pace: Pace) -> (Lease, JoinHandle<()>) {
+    let lease = Lease::new(db.clone(), pace);
     let keeper = tokio::spawn(lease.clone().keep(CancellationToken::new()));
     (lease, keeper)
 }
@@ -38,14 +40,14 @@ async fn write(db: &Db, fence: Fence) -> Result<(), DbError> {
 
 #[tokio::test]
 async fn a_holder_that_was_stopped_writes_nothing_once_another_has_taken_over() {
-    let home = TempDir::new().unwrap();
-    let db = open(&home).await;
+    let database = Database::new();
+    let db = database.open().await;
     let (first, keeper) = candidate(&db);
     let old = held(&first).await;
     write(&db, old).await.unwrap();
     // It says no more that it lives, and does not know of it.
     keeper.abort();
-    let (second, _keeper) = candidate(&open(&home).await);
+    let (second, _keeper) = candidate(&database.open().await);
     let new = held(&second).await;
     assert!(matches!(write(&db, old).await, Err(DbError::Fenced)));
     write(&db, new).await.unwrap();
@@ -53,9 +55,9 @@ async fn a_holder_that_was_stopped_writes_nothing_once_another_has_taken_over() 
 
 #[tokio::test]
 async fn a_holder_that_finds_out_stops_working() {
-    let home = TempDir::new().unwrap();
-    let db = open(&home).await;
-    let (first, first_keeper) = candidate(&db);
+    let database = Database::new();
+    let db = database.open().await;
+    let (first, _first_keeper) = candidate_at(&db, SLOW);
     let old = held(&first).await;
     let (second, _second_keeper) = candidate(&db);
     assert_ne!(held(&second).await, old);
@@ -64,8 +66,8 @@ async fn a_holder_that_finds_out_stops_working() {
 
 #[tokio::test]
 async fn what_is_given_back_is_taken_at_once() {
-    let home = TempDir::new().unwrap();
-    let db = open(&home).await;
+    let database = Database::new();
+    let db = database.open().await;
     let shutdown = CancellationToken::new();
     let first = Lease::new(db.clone(), Pace::USUAL);
     let keeper = tokio::spawn(first.clone().keep(shutdown.clone()));
@@ -77,4 +79,23 @@ async fn what_is_given_back_is_taken_at_once() {
     first.give_back().await.unwrap();
     let (second, _keeper) = candidate(&db);
     assert_ne!(held(&second).await, old);
+}
+
+#[tokio::test]
+async fn a_holder_that_lives_is_left_alone() {
+    if !on_postgres() {
+        // With SQLite there is only ever one.
+        return;
+    }
+    let database = Database::new();
+    let db = database.open().await;
+    let (first, _first_keeper) = candidate(&db);
+    let fence = held(&first).await;
+    let (second, _second_keeper) = candidate(&db);
+    eventually("it has said for long enough that it lives", async || {
+        let lease = leases::find(db.reader(), "background").await.unwrap();
+        lease.is_some_and(|lease| lease.beat > 50)
+    })
+    .await;
+    assert_eq!((first.fence(), second.fence()), (Some(fence), None));
 }

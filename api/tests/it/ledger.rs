@@ -1,14 +1,13 @@
 //! What is recorded, whoever comes first.
 
-use rac_api::db::Db;
 use rac_api::feed::Changes;
 use rac_api::release::{Image, Ledger, Push, Recorded, Unless};
 use rac_model::{AppSpec, Digest};
-use tempfile::TempDir;
 
-async fn ledger(home: &TempDir) -> Ledger {
-    let url = format!("sqlite://{}?mode=rwc", home.path().join("rac.db").display());
-    Ledger::new(Db::open(&url).await.unwrap(), Changes::new())
+use crate::database::Database;
+
+async fn ledger(database: &Database) -> Ledger {
+    Ledger::new(database.open().await, Changes::new())
 }
 
 fn push(content: &str, pushed_at: i64) -> Push {
@@ -21,8 +20,8 @@ fn push(content: &str, pushed_at: i64) -> Push {
 
 #[tokio::test]
 async fn recording_twice_is_recording_once() {
-    let home = TempDir::new().unwrap();
-    let ledger = ledger(&home).await;
+    let database = Database::new();
+    let ledger = ledger(&database).await;
     for expected in [Recorded::Release(1), Recorded::Same, Recorded::Same] {
         assert_eq!(ledger.record(&push("a", 7), Unless::PushedLater).await.unwrap(), expected);
     }
@@ -30,8 +29,8 @@ async fn recording_twice_is_recording_once() {
 
 #[tokio::test]
 async fn an_older_push_does_not_come_after_a_newer_one() {
-    let home = TempDir::new().unwrap();
-    let ledger = ledger(&home).await;
+    let database = Database::new();
+    let ledger = ledger(&database).await;
     let record = async |push: Push, unless| ledger.record(&push, unless).await.unwrap();
     assert_eq!(record(push("b", 8), Unless::PushedLater).await, Recorded::Release(1));
     assert_eq!(record(push("a", 7), Unless::PushedLater).await, Recorded::Overtaken);
@@ -40,8 +39,8 @@ async fn an_older_push_does_not_come_after_a_newer_one() {
 
 #[tokio::test]
 async fn what_was_seen_before_a_newer_release_is_not_recorded_after_it() {
-    let home = TempDir::new().unwrap();
-    let ledger = ledger(&home).await;
+    let database = Database::new();
+    let ledger = ledger(&database).await;
     let record = async |push: Push, unless| ledger.record(&push, unless).await.unwrap();
     assert_eq!(record(push("a", 7), Unless::NewerThan(None)).await, Recorded::Release(1));
     assert_eq!(record(push("b", 9), Unless::NewerThan(None)).await, Recorded::Overtaken);
@@ -52,8 +51,8 @@ async fn what_was_seen_before_a_newer_release_is_not_recorded_after_it() {
 
 #[tokio::test]
 async fn pushes_at_the_same_time_get_numbers_of_their_own() {
-    let home = TempDir::new().unwrap();
-    let ledger = ledger(&home).await;
+    let database = Database::new();
+    let ledger = ledger(&database).await;
     let pushes = (0..50).map(|n| {
         let ledger = ledger.clone();
         tokio::spawn(async move {

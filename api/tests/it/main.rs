@@ -10,6 +10,7 @@
 
 mod apps;
 mod bad_tokens;
+mod database;
 mod feed;
 mod forge;
 mod hook;
@@ -18,5 +19,6 @@ mod lease;
 mod ledger;
 mod push;
 mod reconcile;
+mod several;
 mod stack;
 mod tokens;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use rac_api::config::{Config, Settings};
+use rac_api::db::Db;
 use rac_api::server::{self, Server, StartError};
 use rac_model::{App, Release, ReleaseList};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
@@ -20,11 +21,14 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use crate::database::Database;
+
 /// How long anything may take that a test waits for.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Stack {
     home: TempDir,
+    database: Database,
     settings: Settings,
     pub(crate) http: Client,
     api: Option<(CancellationToken, JoinHandle<Result<(), StartError>>)>,
@@ -40,6 +44,7 @@ impl Stack {
     /// The same; its reconciler works at this interval, and when the registry comes back.
     pub(crate) fn with_interval(reconcile: &str) -> Self {
         let home = TempDir::new().unwrap();
+        let database = Database::new();
         let [api, internal, registry] = [free_port(), free_port(), free_port()];
         let settings = Config::parse_from([
             "rac-api",
@@ -49,10 +54,11 @@ impl Stack {
             &format!("--internal-listen=127.0.0.1:{internal}"),
             &format!("--registry-url=http://127.0.0.1:{registry}"),
             &format!("--reconcile-interval={reconcile}"),
+            &format!("--database-url={}", database.url()),
         ])
         .settings;
         let http = Client::builder().timeout(PATIENCE).build().unwrap();
-        Self { home, settings, http, api: None, registry: None }
+        Self { home, database, settings, http, api: None, registry: None }
     }
 
     /// API and registry.
@@ -159,6 +165,11 @@ impl Stack {
 
     pub(crate) fn settings_mut(&mut self) -> &mut Settings {
         &mut self.settings
+    }
+
+    /// Another handle to the API's database, as another process has it.
+    pub(crate) async fn open_database(&self) -> Db {
+        self.database.open().await
     }
 
     pub(crate) fn path(&self, name: &str) -> std::path::PathBuf {

@@ -1,0 +1,148 @@
+//! A database of a test's own: an SQLite file, or one in a PostgreSQL server that this process
+//! starts, where `RAC_TEST_DATABASE=postgres`.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use rac_api::db::Db;
+use tempfile::TempDir;
+
+use crate::stack::free_port;
+
+/// Makes a server, says `ready` once it answers, and takes it away when its input ends: that is
+/// when the process that started it is gone, whatever ended it.
+const SERVER: &str = r#"
+trap "" INT TERM
+dir=$(mktemp -d /tmp/rac-postgres-XXXXXX) && cd "$dir" || exit
+bin=$(ls -d /usr/lib/postgresql/*/bin | tail -n 1)
+"$bin/initdb" -D data -U postgres -A trust -N -E UTF8 --locale=C >log 2>&1 &&
+    "$bin/pg_ctl" -D data -w -l log start -o "-p $1 -F -c listen_addresses=127.0.0.1 \
+        -c unix_socket_directories=$dir -c max_connections=300" >/dev/null 2>&1 &&
+    echo ready || cat log >&2
+cat >/dev/null
+"$bin/pg_ctl" -D data -m immediate stop >/dev/null 2>&1
+cd / && rm -rf "$dir"
+"#;
+
+/// PostgreSQL refuses to run as root.
+const AS_POSTGRES: [&str; 4] =
+    ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"];
+
+/// A PostgreSQL server, for as long as its input is open.
+struct Server {
+    port: u16,
+    _process: Child,
+}
+
+impl Server {
+    fn start() -> Self {
+        let port = free_port();
+        let mut command = if is_root() {
+            let [program, arguments @ ..] = AS_POSTGRES;
+            let mut command = Command::new(program);
+            command.args(arguments).arg("sh");
+            command
+        } else {
+            Command::new("sh")
+        };
+        command.args(["-c", SERVER, "sh", &port.to_string()]).current_dir("/");
+        let mut process = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("start PostgreSQL: is `postgresql` installed?");
+        let mut said = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        assert_eq!(said, "ready\n", "PostgreSQL does not start");
+        Self { port, _process: process }
+    }
+
+    /// The one server of this process.
+    fn shared() -> &'static Self {
+        static SHARED: OnceLock<Server> = OnceLock::new();
+        SHARED.get_or_init(Self::start)
+    }
+
+    /// What `statement` brings, run by somebody who may do everything.
+    fn run(&self, statement: &str) -> String {
+        let url = format!("postgres://postgres@127.0.0.1:{}/postgres", self.port);
+        let ended = Command::new("psql").args([&url, "-qtAc", statement]).output().unwrap();
+        let complaint = String::from_utf8_lossy(&ended.stderr);
+        assert!(ended.status.success(), "{statement}: {complaint}");
+        String::from_utf8(ended.stdout).unwrap().trim().to_owned()
+    }
+}
+
+fn is_root() -> bool {
+    let output = Command::new("id").arg("-u").output().unwrap();
+    output.stdout == b"0\n"
+}
+
+/// A database that goes when its test ends.
+pub(crate) struct Database {
+    url: String,
+    name: Option<String>,
+    _file: Option<TempDir>,
+}
+
+impl Database {
+    pub(crate) fn new() -> Self {
+        if on_postgres() { Self::postgres() } else { Self::sqlite() }
+    }
+
+    fn sqlite() -> Self {
+        let home = TempDir::new().unwrap();
+        let url = sqlite_url(&home.path().join("rac.db"));
+        Self { url, name: None, _file: Some(home) }
+    }
+
+    fn postgres() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let server = Server::shared();
+        let name = format!("test{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        server.run(&format!("create database {name}"));
+        let url = format!("postgres://postgres@127.0.0.1:{}/{name}", server.port);
+        Self { url, name: Some(name), _file: None }
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Its name on the server.
+    pub(crate) fn name(&self) -> &str {
+        self.name.as_deref().expect("it is on PostgreSQL")
+    }
+
+    /// What a statement brings that is run beside it on its server.
+    pub(crate) fn admin(&self, statement: &str) -> String {
+        Server::shared().run(statement)
+    }
+
+    pub(crate) async fn open(&self) -> Db {
+        Db::open(&self.url).await.unwrap()
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        if let Some(name) = &self.name {
+            Server::shared().run(&format!("drop database {name} with (force)"));
+        }
+    }
+}
+
+pub(crate) fn on_postgres() -> bool {
+    match std::env::var("RAC_TEST_DATABASE").as_deref() {
+        Ok("postgres") => true,
+        Ok("sqlite") | Err(_) => false,
+        Ok(other) => panic!("RAC_TEST_DATABASE is postgres or sqlite, not {other}"),
+    }
+}
+
+fn sqlite_url(file: &Path) -> String {
+    format!("sqlite://{}?mode=rwc", file.display())
+}
