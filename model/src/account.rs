@@ -20,8 +20,8 @@ pub struct Account {
     pub scopes: Option<Vec<Scope>>,
 }
 
-/// A name and a password: the body of `POST /v1/users` and `POST /v1/sessions`. It has no `Debug`,
-/// so that no log line holds a password.
+/// A name and a password: the body of `POST /v1/users`, `POST /v1/login` and `POST /v1/sessions`.
+// It has no `Debug`, so that no log line holds a password.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -37,7 +37,8 @@ pub struct Credentials {
     pub label: Option<String>,
 }
 
-/// A log-in that succeeded. It has no `Debug`, so that no log line holds the token.
+/// A log-in that succeeded.
+// It has no `Debug`, so that no log line holds the token.
 #[derive(Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Login {
@@ -95,7 +96,8 @@ pub struct DevicePending {
     pub interval: u64,
 }
 
-/// The body of `PUT /v1/user/password`. It has no `Debug`.
+/// The body of `PUT /v1/user/password`.
+// It has no `Debug`.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -197,7 +199,8 @@ pub struct Token {
     pub used_at: Option<String>,
 }
 
-/// A token that was just made. It has no `Debug`, so that no log line holds it.
+/// A token that was just made.
+// It has no `Debug`, so that no log line holds it.
 #[derive(Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CreatedToken {
@@ -215,7 +218,8 @@ pub struct TokenList {
     pub items: Vec<Token>,
 }
 
-/// The body of `PUT /v1/config/{key}`. It has no `Debug`: the value may be a secret.
+/// The body of `PUT /v1/config/{key}`.
+// It has no `Debug`: the value may be a secret.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

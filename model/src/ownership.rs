@@ -158,7 +158,8 @@ pub enum Promote {
 }
 
 /// A token that opens the URLs of an app that ask for a login: the answer of
-/// `POST /v1/apps/{app}/access`. It has no `Debug`.
+/// `POST /v1/apps/{app}/access`.
+// It has no `Debug`.
 #[derive(Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AppAccess {

@@ -25,8 +25,8 @@ pub struct EnvList {
     pub items: Vec<EnvEntry>,
 }
 
-/// The body of `PATCH /v1/apps/{app}/env`: all of it, or nothing, happens. It has no `Debug`: a
-/// value may be a secret.
+/// The body of `PATCH /v1/apps/{app}/env`: all of it, or nothing, happens.
+// It has no `Debug`: a value may be a secret.
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -34,14 +34,36 @@ pub struct EnvChange {
     /// Variables to set: names of `[A-Za-z_][A-Za-z0-9_]*`, at most 64 characters; values of at
     /// most 8192.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = BTreeMap<EnvKey, EnvValue>))]
     pub set: BTreeMap<String, String>,
     /// Variables to set that nobody can read again, but the app.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = BTreeMap<EnvKey, EnvValue>))]
     pub secrets: BTreeMap<String, String>,
     /// Variables to remove.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<EnvKey>))]
     pub unset: Vec<String>,
 }
+
+/// The name of a variable. `PORT` cannot be set: it is RAC's own.
+#[cfg(feature = "openapi")]
+#[derive(utoipa::ToSchema)]
+#[schema(
+    min_length = 1,
+    max_length = 64,
+    pattern = "^[A-Za-z_][A-Za-z0-9_]*$",
+    example = "GREETING"
+)]
+#[allow(dead_code, reason = "it only describes")]
+struct EnvKey(String);
+
+/// The value of a variable.
+#[cfg(feature = "openapi")]
+#[derive(utoipa::ToSchema)]
+#[schema(max_length = 8192, pattern = "^[^\\x00]*$", example = "hello")]
+#[allow(dead_code, reason = "it only describes")]
+struct EnvValue(String);
 
 /// What a change of settings brought.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -96,6 +96,9 @@ fn document() -> OpenApi {
         tags.push(tag);
         document.merge(part);
     }
+    if let Some(components) = &mut document.components {
+        components.schemas.values_mut().for_each(common::close);
+    }
     document.tags = Some(tags);
     document
 }

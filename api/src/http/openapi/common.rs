@@ -4,6 +4,7 @@ use actix_web::http::Method;
 use rac_model::{AppName, Problem, Tag, UserName};
 use utoipa::openapi::extensions::ExtensionsBuilder;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::AdditionalProperties;
 use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{
     Content, Header, Ref, RefOr, Required, Response, ResponseBuilder, Schema, Type,
@@ -54,11 +55,26 @@ pub(super) fn complete(operation: &mut Operation, endpoint: &Endpoint) {
         }
     }
     for (status, response) in &mut operation.responses.responses {
-        if let RefOr::T(response) = response
-            && status.as_str() >= "400"
-        {
+        let RefOr::T(response) = response else { continue };
+        if response.description.is_empty() {
+            response.description = "It went well.".to_owned();
+        }
+        if status.as_str() >= "400" {
             response.content.clear();
             response.content.insert(Problem::MEDIA_TYPE.to_owned(), RefOr::T(problem()));
+        }
+    }
+}
+
+/// Says of an enum whose variants are objects of one field that there is one field, as it is read.
+pub(super) fn close(schema: &mut RefOr<Schema>) {
+    let RefOr::T(Schema::OneOf(one_of)) = schema else { return };
+    for item in &mut one_of.items {
+        if let RefOr::T(Schema::Object(object)) = item
+            && object.properties.len() == 1
+            && object.required.len() == 1
+        {
+            object.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
         }
     }
 }
