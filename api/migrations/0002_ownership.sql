@@ -174,6 +174,7 @@ create table domain (
 );
 
 create unique index domain_verified_once on domain (domain) where state = 'verified';
+create index domain_pending on domain (domain, app_name) where state = 'pending';
 
 -- A user's own settings: each value sealed, belonging to `config/<account>/<key>`.
 create table config (

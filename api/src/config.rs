@@ -69,6 +69,14 @@ pub struct Settings {
     #[arg(long, env = "RAC_RECONCILE_INTERVAL", default_value = "30s", global = true, value_parser = interval)]
     pub reconcile_interval: Duration,
 
+    /// Where to ask the DNS whose a domain is, such as 127.0.0.1:53 [default: where the system asks]
+    #[arg(long, env = "RAC_DNS_SERVER", global = true)]
+    pub dns_server: Option<SocketAddr>,
+
+    /// How often to look for the records of domains that nobody has verified yet
+    #[arg(long, env = "RAC_DOMAIN_CHECK_INTERVAL", default_value = "10m", global = true, value_parser = interval)]
+    pub domain_check_interval: Duration,
+
     /// The file with the keys that secrets are sealed with, one a line; the first one seals
     /// [default: the file keys/secrets.key in the home directory, made at first start]
     #[arg(long, env = "RAC_SECRETS_KEY_FILE", global = true)]

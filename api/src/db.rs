@@ -6,6 +6,9 @@
 pub mod apps;
 pub mod audit;
 pub mod collaborators;
+pub mod config;
+pub mod domains;
+pub mod env;
 pub mod events;
 pub mod feed;
 pub mod leases;

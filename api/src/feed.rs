@@ -17,6 +17,7 @@ use tracing::warn;
 use crate::db::feed::FeedState;
 use crate::db::routes::{Change, What};
 use crate::db::{Db, DbError, feed, routes};
+use crate::settings::Vault;
 
 /// How many routes are read at once.
 const PAGE: u32 = 200;
@@ -86,6 +87,7 @@ pub(crate) async fn watch(db: Db, changes: Changes, shutdown: CancellationToken)
 /// One edge's way through the feed.
 pub(crate) struct Feed {
     db: Db,
+    vault: Vault,
     changes: watch::Receiver<u64>,
     heartbeat: Interval,
     shutdown: CancellationToken,
@@ -106,12 +108,20 @@ enum Step {
 impl Feed {
     pub(crate) fn new(
         db: Db,
+        vault: Vault,
         changes: &Changes,
         last: Option<Position>,
         shutdown: CancellationToken,
     ) -> Self {
         let changes = changes.listen();
-        Self { db, changes, heartbeat: interval(HEARTBEAT), shutdown, step: Step::Resume(last) }
+        Self {
+            db,
+            vault,
+            changes,
+            heartbeat: interval(HEARTBEAT),
+            shutdown,
+            step: Step::Resume(last),
+        }
     }
 
     /// What to send next; nothing when the feed ends, and the edge has to ask again.
@@ -162,7 +172,7 @@ impl Feed {
         start: u64,
         cursor: u64,
     ) -> Result<Option<String>, DbError> {
-        let page = routes::after(self.db.reader(), cursor, PAGE).await?;
+        let page = self.page(cursor).await?;
         let mut text = String::new();
         let Some(last) = page.last() else {
             let number = cursor.max(state.number);
@@ -178,6 +188,17 @@ impl Feed {
         Ok(Some(text))
     }
 
+    /// The next changes, with environments as the nodes can open them.
+    async fn page(&self, cursor: u64) -> Result<Vec<Change>, DbError> {
+        let mut page = routes::after(self.db.reader(), cursor, PAGE).await?;
+        for change in &mut page {
+            if let What::Set(route) = &mut change.what {
+                self.vault.seal_for_nodes(route);
+            }
+        }
+        Ok(page)
+    }
+
     async fn follow(
         &mut self,
         state: &FeedState,
@@ -187,7 +208,7 @@ impl Feed {
         if current && cursor >= state.number {
             return Ok(None);
         }
-        let page = routes::after(self.db.reader(), cursor, PAGE).await?;
+        let page = self.page(cursor).await?;
         let mut text = String::new();
         for change in &page {
             write_change(&mut text, &position(state, change.seq), change);

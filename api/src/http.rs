@@ -1,11 +1,19 @@
 //! The two listeners: what clients reach through the edge, and what only RAC's own parts reach.
 
 mod apps;
+mod commands;
+mod config;
+mod denial;
+mod domains;
 mod endpoint;
+mod env;
+mod events;
 mod feed;
 mod health;
 mod hook;
+mod logs;
 mod openapi;
+mod sse;
 mod token;
 
 use std::future::{Ready, ready};
@@ -18,6 +26,7 @@ use actix_web::web::{
 use actix_web::{FromRequest, HttpRequest, Resource, Route, guard};
 
 use self::endpoint::{Endpoint, register};
+pub(crate) use self::sse::Streams;
 use crate::keys::{Keys, Secret};
 use crate::problem::ApiError;
 
@@ -33,7 +42,16 @@ pub(crate) fn public(config: &mut ServiceConfig) {
 
 /// The routes with a rule, which are those of the OpenAPI document.
 fn endpoints() -> Vec<Endpoint> {
-    let parts = [apps::endpoints(), openapi::endpoints_of_its_own()];
+    let parts = [
+        apps::endpoints(),
+        commands::endpoints(),
+        config::endpoints(),
+        domains::endpoints(),
+        env::endpoints(),
+        events::endpoints(),
+        logs::endpoints(),
+        openapi::endpoints_of_its_own(),
+    ];
     parts.into_iter().flatten().collect()
 }
 
@@ -44,6 +62,7 @@ pub(crate) fn internal(config: &mut ServiceConfig) {
         .service(hook::resource())
         .service(feed::resource())
         .service(token::pull_resource())
+        .service(denial::resource())
         .service(health::alive())
         .service(health::ready())
         .service(health::metrics());
@@ -102,4 +121,10 @@ fn shows(request: &HttpRequest, secret: fn(&Keys) -> &Secret) -> bool {
     let given = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let given = given.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
     request.app_data::<Data<Keys>>().is_some_and(|keys| secret(keys).is(given))
+}
+
+/// Where a stream that was cut off goes on; what is no number is none that RAC gave out.
+fn last_event_id(request: &HttpRequest) -> Option<i64> {
+    let last = request.headers().get("last-event-id")?.to_str().ok()?.parse().ok()?;
+    (last >= 0).then_some(last)
 }

@@ -148,7 +148,7 @@ impl Secret {
         let secret = match home.read(name)? {
             Some(secret) => secret.trim().to_owned(),
             None => {
-                let secret = random_hex()?;
+                let secret = random_hex(32)?;
                 home.write_private(name, secret.as_bytes())?;
                 secret
             }
@@ -169,10 +169,11 @@ impl Secret {
     }
 }
 
-fn random_hex() -> Result<String, KeysError> {
-    let mut bytes = [0; 32];
+/// `count` random bytes, in hexadecimal digits.
+pub(crate) fn random_hex(count: usize) -> Result<String, KeysError> {
+    let mut bytes = vec![0; count];
     rand::fill(&mut bytes).map_err(|error| KeysError::Make(error.into()))?;
-    let mut hex = String::with_capacity(64);
+    let mut hex = String::with_capacity(2 * count);
     for byte in bytes {
         let _ = write!(hex, "{byte:02x}");
     }

@@ -1,4 +1,8 @@
-//! The nodes that follow the feed, and what they know of an app.
+//! The nodes that follow the feed, what they know of an app, and what they are told to do with it.
+
+mod command;
+mod follow;
+mod logs;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,9 +13,13 @@ use actix_web::http::Uri;
 use futures_util::{StreamExt as _, stream};
 use parking_lot::Mutex;
 use rac_model::{AppName, Chain, NodeApp};
-use reqwest::Client;
+use reqwest::{Client, RequestBuilder};
+use serde::de::DeserializeOwned;
 use tracing::debug;
 
+pub(crate) use self::command::Command;
+pub(crate) use self::follow::Followed;
+pub(crate) use self::logs::{Line, LogQuery, NodeLog, merge};
 use crate::keys::Secret;
 
 /// The most nodes that may follow at once.
@@ -20,6 +28,8 @@ const MAX_NODES: usize = 1024;
 const AT_ONCE: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(1);
 const MAX_ANSWER: usize = 64 << 10;
+/// How long a node that sends its log as it comes may be silent: it says something every 5 s.
+const SILENCE: Duration = Duration::from_secs(15);
 
 /// A node, as it introduces itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +63,8 @@ pub(crate) struct Nodes {
     followers: Arc<Mutex<HashMap<u64, Node>>>,
     next: Arc<AtomicU64>,
     http: Client,
+    /// For answers without an end.
+    streams: Client,
     secret: Secret,
 }
 
@@ -73,20 +85,22 @@ impl Drop for Following {
 enum AskError {
     #[error("could not ask the node")]
     Http(#[from] reqwest::Error),
-    #[error("it said more than {MAX_ANSWER} bytes")]
+    #[error("it said more than it may at once")]
     TooLong,
+    #[error("it did not answer in time")]
+    TooLate,
     #[error("it said something else")]
     Json(#[from] serde_json::Error),
+    #[error("a line of its log has no moment")]
+    NoMoment,
 }
 
 impl Nodes {
     pub(crate) fn new(secret: Secret) -> Result<Self, reqwest::Error> {
-        let http = Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .timeout(PATIENCE)
-            .build()?;
-        Ok(Self { followers: Arc::default(), next: Arc::default(), http, secret })
+        let client = || Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+        let http = client().timeout(PATIENCE).build()?;
+        let streams = client().connect_timeout(PATIENCE).read_timeout(SILENCE).build()?;
+        Ok(Self { followers: Arc::default(), next: Arc::default(), http, streams, secret })
     }
 
     /// Remembers that `node` follows; nothing when there is no room for one more.
@@ -103,12 +117,8 @@ impl Nodes {
     /// Asks every node what it knows of `app`; those that do not answer are left out.
     pub(crate) async fn ask(&self, app: &AppName) -> Vec<NodeApp> {
         let asked = stream::iter(self.addresses()).map(|address| async move {
-            let answer = self.ask_one(&address, app).await;
-            answer
-                .inspect_err(
-                    |error| debug!(address, error = %Chain(error), "A node did not answer"),
-                )
-                .ok()
+            let request = self.http.get(format!("{address}/v1/apps/{app}"));
+            heard(&address, self.json::<NodeApp>(request).await)
         });
         let mut known: Vec<NodeApp> =
             asked.buffer_unordered(AT_ONCE).filter_map(|answer| async { answer }).collect().await;
@@ -125,8 +135,11 @@ impl Nodes {
         addresses
     }
 
-    async fn ask_one(&self, address: &str, app: &AppName) -> Result<NodeApp, AskError> {
-        let request = self.http.get(format!("{address}/v1/apps/{app}"));
+    fn knows(&self, address: &str) -> bool {
+        self.followers.lock().values().any(|node| node.address == address)
+    }
+
+    async fn json<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, AskError> {
         let response = request.bearer_auth(self.secret.expose()).send().await?;
         let mut response = response.error_for_status()?;
         let mut body = Vec::new();
@@ -138,6 +151,11 @@ impl Nodes {
         }
         Ok(serde_json::from_slice(&body)?)
     }
+}
+
+/// A node that does not answer is as good as one that is not there.
+fn heard<T>(address: &str, answer: Result<T, AskError>) -> Option<T> {
+    answer.inspect_err(|error| debug!(address, error = %Chain(error), "A node did not answer")).ok()
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use crate::db::{Db, DbError, Transaction, apps, releases, routes, twice};
 use crate::feed::Changes;
 pub use crate::image::{Image, Refusal};
 use crate::lease::Fence;
+use crate::settings::Vault;
 
 /// A push that is to become a release.
 #[derive(Debug, Clone)]
@@ -52,13 +53,15 @@ pub enum Recorded {
 pub struct Ledger {
     db: Db,
     changes: Changes,
+    vault: Vault,
     fence: Option<Fence>,
 }
 
 impl Ledger {
-    /// A ledger in `db` that tells `changes` of every change to the routes.
-    pub fn new(db: Db, changes: Changes) -> Self {
-        Self { db, changes, fence: None }
+    /// A ledger in `db` that tells `changes` of every change to the routes, and seals in `vault`
+    /// what releases run with.
+    pub fn new(db: Db, changes: Changes, vault: Vault) -> Self {
+        Self { db, changes, vault, fence: None }
     }
 
     /// The same ledger, for work that one API does at a time.
@@ -164,18 +167,8 @@ impl Ledger {
         release: &mut ReleaseRow,
     ) -> Result<(), DbError> {
         release.scale_max = apps::find(&mut *tx, app).await?.and_then(|app| app.scale_max);
-        release.env = self.sealed_env(tx, app, release.number).await?;
+        release.env = self.vault.release_env(tx, app, release.number).await?;
         Ok(())
-    }
-
-    /// The environment of `app` as it is now, sealed for its release `number`.
-    async fn sealed_env(
-        &self,
-        _tx: &mut AnyConnection,
-        _app: &AppName,
-        _number: u64,
-    ) -> Result<Option<String>, DbError> {
-        Ok(None)
     }
 
     /// Tells the edges that there are changes up to `seq`, after they were committed.

@@ -8,6 +8,7 @@ use actix_web::dev::Server as HttpServerHandle;
 use actix_web::web::{Data, ServiceConfig};
 use actix_web::{App, HttpServer};
 use rac_model::Chain;
+use rac_seal::SealError;
 use reqwest::Url;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -16,9 +17,10 @@ use tracing::{info, warn};
 
 use crate::config::Settings;
 use crate::db::{Db, DbError};
+use crate::domains::{DnsError, Domains};
 use crate::feed::{self, Changes};
 use crate::home::{Home, HomeError};
-use crate::http;
+use crate::http::{self, Streams};
 use crate::ingest::Ingest;
 use crate::keys::{Keys, KeysError};
 use crate::lease::{Lease, Pace};
@@ -28,6 +30,7 @@ use crate::reconcile::Reconciler;
 use crate::registry::Registry;
 use crate::registry_config;
 use crate::release::Ledger;
+use crate::settings::Vault;
 use crate::token::{SignError, Signer};
 use crate::urls::Urls;
 
@@ -48,6 +51,12 @@ pub enum StartError {
     /// The key signs nothing.
     #[error(transparent)]
     Sign(#[from] SignError),
+    /// The keys seal nothing.
+    #[error("could not make a key for the nodes")]
+    Seal(#[from] SealError),
+    /// The system's settings for the DNS cannot be used.
+    #[error(transparent)]
+    Dns(#[from] DnsError),
     /// The database cannot be used.
     #[error(transparent)]
     Db(#[from] DbError),
@@ -95,6 +104,10 @@ struct Parts {
     ledger: Ledger,
     metrics: Metrics,
     urls: Urls,
+    vault: Vault,
+    domains: Domains,
+    streams: Streams,
+    domain_check_interval: Duration,
     stored: Arc<Notify>,
     compare: Arc<Notify>,
     reconcile_interval: Duration,
@@ -111,18 +124,24 @@ impl Server {
         let (internal, internal_addr) = listen(settings.internal_listen)?;
         let db = Db::open(&database_url(settings, &home)?).await?;
         let signer = Arc::new(Signer::new(&keys)?);
-        let changes = Changes::new();
+        let keys = Data::new(keys);
+        let vault = Vault::new(keys.clone().into_inner())?;
+        let (changes, urls) = (Changes::new(), Urls::new(settings));
         let parts = Parts {
             lease: Lease::new(db.clone(), Pace::USUAL),
-            ledger: Ledger::new(db.clone(), changes.clone()),
+            ledger: Ledger::new(db.clone(), changes.clone(), vault.clone()),
+            domains: Domains::new(db.clone(), urls.clone(), settings.dns_server)?,
             db,
             registry: Registry::new(settings.registry_url.clone(), Arc::clone(&signer))?,
             nodes: Nodes::new(keys.node.clone())?,
-            keys: Data::new(keys),
+            keys,
             signer,
             changes,
             metrics: Metrics::new(),
-            urls: Urls::new(settings),
+            urls,
+            vault,
+            streams: Streams::new(),
+            domain_check_interval: settings.domain_check_interval,
             stored: Arc::default(),
             compare: Arc::default(),
             reconcile_interval: settings.reconcile_interval,
@@ -191,6 +210,12 @@ impl Parts {
         let tasks = TaskTracker::new();
         tasks.spawn(feed::watch(self.db.clone(), self.changes.clone(), shutdown.clone()));
         tasks.spawn(self.lease.clone().keep(shutdown.clone()));
+        tasks.spawn(self.streams.clone().watch(self.db.clone(), shutdown.clone()));
+        tasks.spawn(self.domains.clone().run(
+            self.lease.clone(),
+            self.domain_check_interval,
+            shutdown.clone(),
+        ));
         tasks.spawn(ingest.clone().run(shutdown.clone()));
         tasks.spawn(ingest.prune(shutdown.clone()));
         tasks.spawn(reconciler.clone().run(shutdown.clone()));
@@ -210,6 +235,9 @@ impl Parts {
             .app_data(Data::new(self.ledger.clone()))
             .app_data(Data::new(self.metrics.clone()))
             .app_data(Data::new(self.urls.clone()))
+            .app_data(Data::new(self.vault.clone()))
+            .app_data(Data::new(self.domains.clone()))
+            .app_data(Data::new(self.streams.clone()))
             .app_data(Data::new(Arc::clone(&self.stored)))
             .app_data(Data::new(shutdown.clone()));
     }

@@ -45,6 +45,17 @@ impl Urls {
         &self.domain
     }
 
+    /// The host name of the app or preview with this host label.
+    pub(crate) fn host(&self, host: &HostLabel) -> String {
+        format!("{host}.{}", self.domain)
+    }
+
+    /// Whether a host name is RAC's domain, or under it.
+    pub(crate) fn is_own(&self, name: &str) -> bool {
+        let before = name.strip_suffix(self.domain.as_str());
+        before.is_some_and(|before| before.is_empty() || before.ends_with('.'))
+    }
+
     /// The registry's address in `docker push`.
     pub(crate) fn registry(&self) -> String {
         match self.port {

@@ -107,6 +107,47 @@ pub async fn page(
     rows.iter().map(app).collect()
 }
 
+/// Sets whether an app is stopped; says whether that is a change.
+///
+/// # Errors
+/// The database fails.
+pub async fn set_stopped(
+    db: &mut AnyConnection,
+    name: &AppName,
+    stopped: bool,
+) -> Result<bool, DbError> {
+    let set = sqlx::query("update app set stopped = $1 where name = $2 and stopped <> $3")
+        .bind(i64::from(stopped))
+        .bind(name.as_str())
+        .bind(i64::from(stopped))
+        .execute(db)
+        .await
+        .map_err(DbError::during("stop or start an app"))?;
+    Ok(set.rows_affected() > 0)
+}
+
+/// Sets the most instances of an app on a node; says whether that is a change.
+///
+/// # Errors
+/// The database fails.
+pub async fn set_scale_max(
+    db: &mut AnyConnection,
+    name: &AppName,
+    max: Option<u32>,
+) -> Result<bool, DbError> {
+    // No setting is 0, so that 0 can stand for none.
+    let set = sqlx::query(
+        "update app set scale_max = $1 where name = $2 and coalesce(scale_max, 0) <> $3",
+    )
+    .bind(max.map(i64::from))
+    .bind(name.as_str())
+    .bind(max.map_or(0, i64::from))
+    .execute(db)
+    .await
+    .map_err(DbError::during("scale an app"))?;
+    Ok(set.rows_affected() > 0)
+}
+
 fn app(row: &AnyRow) -> Result<AppRow, DbError> {
     Ok(AppRow {
         name: parse(row, "name")?,

@@ -46,9 +46,9 @@ impl ReleaseRow {
     }
 }
 
-/// `spec` with at most `max` instances on a node, where a setting says so.
+/// `spec` with at most `max` instances on a node, where a setting says so and two may run at once.
 pub(super) fn scaled(spec: AppSpec, max: Option<u32>) -> AppSpec {
-    let Some(max) = max else { return spec };
+    let Some(max) = max.filter(|_| !spec.exclusive) else { return spec };
     AppSpec { scale_max: max, scale_min: spec.scale_min.min(max), ..spec }
 }
 

@@ -98,13 +98,14 @@ async fn change(
 }
 
 /// The changes after `seq`, in order. A route that changed again stands at its last change only.
+/// Environments are as they are in the database, sealed for the release.
 ///
 /// # Errors
 /// The database fails.
 pub async fn after(db: impl AnyExecutor<'_>, seq: u64, limit: u32) -> Result<Vec<Change>, DbError> {
     let rows = sqlx::query(
         "select route.seq, route.host, route.app_name, route.release_number,
-             release.tag, release.image, release.spec, release.scale_max,
+             release.tag, release.image, release.spec, release.scale_max, release.env,
              app.url_access, app.stopped, app.expires_at
          from route
          left join release on release.app_name = route.app_name
@@ -135,7 +136,7 @@ fn read_change(row: &AnyRow) -> Result<Change, DbError> {
         release: count(row, "release_number")?,
         image: parse(row, "image")?,
         spec: scaled(spec, scale_max(row)?),
-        env: None,
+        env: get(row, "env")?,
         url_access: url_access(row)?,
         stopped: get::<i64>(row, "stopped")? != 0,
         expires_at: get(row, "expires_at")?,

@@ -109,6 +109,14 @@ async fn list_releases(
     Ok(Json(ReleaseList { items, next }))
 }
 
+/// The app of a route as it is now, after something was done to it.
+pub(super) async fn answer(caller: &Caller, db: &Db, urls: &Urls) -> Result<Json<App>, ApiError> {
+    let name = &caller.app()?.name;
+    let missing = || ApiError::AppNotFound { name: name.clone(), registry: urls.registry() };
+    let row = apps::find(db.reader(), name).await?.ok_or_else(missing)?;
+    Ok(Json(App { your_role: caller.role, ..app(db, urls, row).await? }))
+}
+
 async fn app(db: &Db, urls: &Urls, row: AppRow) -> Result<App, DbError> {
     let host = HostLabel::of_app(&row.name);
     let live = match routes::release_at(db.reader(), &host).await? {

@@ -15,7 +15,7 @@ use actix_web::{
 };
 use rac_model::{AppName, Role, UserName};
 
-use crate::access::{self, Principal, Refusal, Rule, User};
+use crate::access::{self, Action, Principal, Refusal, Rule, User};
 use crate::auth;
 use crate::db::Db;
 use crate::db::apps::{self, AppRow};
@@ -92,33 +92,46 @@ async fn authorise(
     next.call(request).await
 }
 
-async fn admit(rule: Rule, request: &HttpRequest) -> Result<Caller, ApiError> {
-    let principal = auth::authenticate(request).await?;
-    let mut caller = Caller { principal, app: None, role: None };
+/// Keeps `rule` for whoever sent `request`: before a handler runs, and again while a stream is sent.
+///
+/// # Errors
+/// They may not, and why.
+pub(crate) async fn admit(rule: Rule, request: &HttpRequest) -> Result<Caller, ApiError> {
+    if let Rule::App(action) = rule {
+        let name: AppName = request.match_info().query("app").parse()?;
+        return admit_to(&name, action, request).await;
+    }
+    let caller = Caller { principal: auth::authenticate(request).await?, app: None, role: None };
     match rule {
-        Rule::Anybody => {}
-        Rule::AnyAccount => drop(caller.principal.user().ok_or(ApiError::LoginNeeded)?),
+        Rule::Anybody | Rule::App(_) => {}
+        Rule::AnyAccount => drop(caller.user()?),
         Rule::Account(scope) => {
-            let user = caller.principal.user().ok_or(ApiError::LoginNeeded)?;
+            let user = caller.user()?;
             if user.is_for_one_app() || !user.allows(&[scope]) {
                 return Err(refused(Refusal::Scope));
             }
         }
-        Rule::App(action) => {
-            let (db, urls) = (data::<Db>(request)?, data::<Urls>(request)?);
-            let name: AppName = request.match_info().query("app").parse()?;
-            let missing =
-                || ApiError::AppNotFound { name: name.clone(), registry: urls.registry() };
-            let app = apps::find(db.reader(), &name).await?.ok_or_else(missing)?;
-            let role = access::role(db, &caller.principal, &app).await?;
-            access::check(&caller.principal, role, &app, action).map_err(|refusal| {
-                if refusal == Refusal::Hidden { missing() } else { refused(refusal) }
-            })?;
-            caller.role = role;
-            caller.app = Some(app);
-        }
     }
     Ok(caller)
+}
+
+/// The same as [`Rule::App`], for an app that is not named in the path.
+///
+/// # Errors
+/// They may not, and why.
+pub(crate) async fn admit_to(
+    name: &AppName,
+    action: Action,
+    request: &HttpRequest,
+) -> Result<Caller, ApiError> {
+    let principal = auth::authenticate(request).await?;
+    let (db, urls) = (data::<Db>(request)?, data::<Urls>(request)?);
+    let missing = || ApiError::AppNotFound { name: name.clone(), registry: urls.registry() };
+    let app = apps::find(db.reader(), name).await?.ok_or_else(missing)?;
+    let role = access::role(db, &principal, &app).await?;
+    access::check(&principal, role, &app, action)
+        .map_err(|refusal| if refusal == Refusal::Hidden { missing() } else { refused(refusal) })?;
+    Ok(Caller { principal, app: Some(app), role })
 }
 
 fn data<T: 'static>(request: &HttpRequest) -> Result<&T, ApiError> {

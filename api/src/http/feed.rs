@@ -12,6 +12,7 @@ use crate::feed::{Changes, Feed};
 use crate::metrics::Metrics;
 use crate::nodes::{Following, Node, Nodes};
 use crate::problem::ApiError;
+use crate::settings::Vault;
 
 pub(super) fn resource() -> Resource {
     super::resource("/internal/feed", get().to(follow))
@@ -45,6 +46,7 @@ async fn follow(
     _node: FromNode,
     request: HttpRequest,
     db: Data<Db>,
+    vault: Data<Vault>,
     nodes: Data<Nodes>,
     changes: Data<Changes>,
     metrics: Data<Metrics>,
@@ -61,7 +63,8 @@ async fn follow(
     let following = nodes.follow(node).ok_or(ApiError::TooManyNodes)?;
     // What is no position is none that RAC gave out: the node begins anew.
     let last = text(headers, "last-event-id").parse().ok();
-    let feed = Feed::new(Db::clone(&db), &changes, last, CancellationToken::clone(&shutdown));
+    let (db, vault) = (Db::clone(&db), Vault::clone(&vault));
+    let feed = Feed::new(db, vault, &changes, last, CancellationToken::clone(&shutdown));
     let open = Open { feed, _following: following, _counted: Counted::new(&metrics.feeds) };
     let events = stream::unfold(open, |mut open| async {
         let text = open.feed.next().await?;

@@ -19,7 +19,7 @@ use utoipa::openapi::{Components, Info, License, OpenApi, OpenApiBuilder, Tag};
 use utoipa::{OpenApi as _, ToSchema as _};
 
 use super::endpoint::{Caller, Endpoint};
-use super::{apps, endpoints};
+use super::{apps, commands, config, domains, endpoints, env, events, logs};
 use crate::access::Rule;
 use crate::clock;
 use crate::urls::Urls;
@@ -46,6 +46,12 @@ type Part = (&'static str, &'static str, OpenApi);
 fn parts() -> Vec<Part> {
     vec![
         ("apps", "What was pushed, and what answers.", apps::Paths::openapi()),
+        ("commands", "Stopping, starting, and the like.", commands::Paths::openapi()),
+        ("logs", "What apps write.", logs::Paths::openapi()),
+        ("env", "What apps are run with.", env::Paths::openapi()),
+        ("domains", "Host names of your own.", domains::Paths::openapi()),
+        ("events", "What was done, by whom.", events::Paths::openapi()),
+        ("config", "A user's own settings.", config::Paths::openapi()),
         ("server", "The server itself.", Paths::openapi()),
     ]
 }

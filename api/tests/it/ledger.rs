@@ -1,13 +1,23 @@
 //! What is recorded, whoever comes first.
 
+use std::sync::Arc;
+
+use rac_api::config::SecretsKey;
 use rac_api::feed::Changes;
+use rac_api::home::Home;
+use rac_api::keys::Keys;
 use rac_api::release::{Image, Ledger, Push, Recorded, Unless};
+use rac_api::settings::Vault;
 use rac_model::{AppSpec, Digest};
+use tempfile::TempDir;
 
 use crate::database::Database;
 
 async fn ledger(database: &Database) -> Ledger {
-    Ledger::new(database.open().await, Changes::new())
+    let home = TempDir::new().unwrap();
+    let keys = Keys::open(&Home::open(home.path()).unwrap(), &SecretsKey::Home).unwrap();
+    let vault = Vault::new(Arc::new(keys)).unwrap();
+    Ledger::new(database.open().await, Changes::new(), vault)
 }
 
 fn push(content: &str, pushed_at: i64) -> Push {
