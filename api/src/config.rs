@@ -1,5 +1,7 @@
 //! The settings: flags, each with an environment variable.
 
+mod limits;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -7,6 +9,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use reqwest::Url;
+
+pub use self::limits::{Bytes, Limit, LimitSettings, Rate};
 
 /// RAC's control plane: tokens, releases, and the change feed of the edges.
 #[derive(Debug, Parser)]
@@ -77,6 +81,10 @@ pub struct Settings {
     #[arg(long, env = "RAC_DOMAIN_CHECK_INTERVAL", default_value = "10m", global = true, value_parser = interval)]
     pub domain_check_interval: Duration,
 
+    /// How much anybody may use
+    #[command(flatten)]
+    pub limits: LimitSettings,
+
     /// The file with the keys that secrets are sealed with, one a line; the first one seals
     /// [default: the file keys/secrets.key in the home directory, made at first start]
     #[arg(long, env = "RAC_SECRETS_KEY_FILE", global = true)]
@@ -95,6 +103,11 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Whether only this machine's own people use RAC.
+    pub(crate) fn is_local(&self) -> bool {
+        self.domain == "localhost" || self.domain.ends_with(".localhost")
+    }
+
     /// Where the keys come from that secrets are sealed with.
     pub(crate) fn secrets_key(&self) -> SecretsKey {
         match (&self.secrets_key, &self.secrets_key_file) {

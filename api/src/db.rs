@@ -15,6 +15,7 @@ pub mod leases;
 pub mod releases;
 pub mod routes;
 pub mod tombstones;
+pub mod usage;
 
 mod connect;
 mod error;

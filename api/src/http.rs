@@ -1,5 +1,6 @@
 //! The two listeners: what clients reach through the edge, and what only RAC's own parts reach.
 
+mod address;
 mod apps;
 mod commands;
 mod config;

@@ -6,15 +6,28 @@
 use rac_model::{AppName, AppSpec, Digest, Finding, ImageConfig, labels};
 use serde::Deserialize;
 
+use crate::config::LimitSettings;
 use crate::registry::{
     DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Registry, RegistryError,
 };
 
 const MAX_CONFIG: usize = 1 << 20;
-const MAX_LAYERS: usize = 64;
-const MAX_SIZE: u64 = 2 << 30;
 /// The most findings that a release keeps: more help nobody.
 const MAX_FINDINGS: usize = 50;
+
+/// How large an image may be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    size: u64,
+    layers: u64,
+}
+
+impl Bounds {
+    pub(crate) fn new(limits: &LimitSettings) -> Self {
+        let size = limits.max_image_size.get().map_or(u64::MAX, |bytes| bytes.0);
+        Self { size, layers: limits.max_image_layers.get().unwrap_or(u64::MAX) }
+    }
+}
 
 /// An image that can be run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,6 +108,7 @@ struct Platform {
 /// The registry does not give what it has; an image that cannot be run is no error.
 pub(crate) async fn read(
     registry: &Registry,
+    bounds: Bounds,
     app: &AppName,
     digest: &Digest,
 ) -> Result<Result<Image, Refusal>, RegistryError> {
@@ -111,7 +125,7 @@ pub(crate) async fn read(
         let reason = "what was pushed is no container image: push one with `docker push`";
         return Ok(Err(Refusal::of(Some(manifest), 0, reason)));
     }
-    let contents = match Contents::read(&pushed.body) {
+    let contents = match Contents::read(&pushed.body, bounds) {
         Ok(contents) => contents,
         Err((size, reason)) => return Ok(Err(Refusal::of(Some(manifest), size, reason))),
     };
@@ -162,7 +176,7 @@ struct Contents {
 }
 
 impl Contents {
-    fn read(manifest: &[u8]) -> Result<Self, (u64, String)> {
+    fn read(manifest: &[u8], bounds: Bounds) -> Result<Self, (u64, String)> {
         let manifest: Manifest = serde_json::from_slice(manifest)
             .map_err(|_| (0, "the image's manifest cannot be read: push it again".to_owned()))?;
         let size = manifest.layers.iter().fold(0, |sum: u64, l| sum.saturating_add(l.size));
@@ -177,17 +191,18 @@ impl Contents {
                 "what was pushed is no container image but another artifact: push an image with `docker push`".to_owned(),
             ));
         }
-        if manifest.layers.len() > MAX_LAYERS {
+        if manifest.layers.len() as u64 > bounds.layers {
             return Err(refuse(format!(
-                "the image has {} layers, and RAC takes {MAX_LAYERS}: join RUN and COPY instructions",
-                manifest.layers.len()
+                "the image has {} layers, and RAC takes {}: join RUN and COPY instructions",
+                manifest.layers.len(),
+                bounds.layers
             )));
         }
-        if size > MAX_SIZE {
+        if size > bounds.size {
             return Err(refuse(format!(
                 "the image's layers have {} MiB compressed, and RAC takes {}: make it smaller",
                 size >> 20,
-                MAX_SIZE >> 20
+                bounds.size >> 20
             )));
         }
         if manifest.layers.iter().any(|layer| !layer.urls.is_empty()) {
@@ -260,8 +275,10 @@ mod tests {
             let layers = vec![layer; layers];
             serde_json::to_vec(&serde_json::json!({ "config": config, "layers": layers })).unwrap()
         };
+        let bounds = Bounds { size: 2 << 30, layers: 64 };
         let oci = "application/vnd.oci.image.config.v1+json";
-        let reason = |manifest: Vec<u8>| Contents::read(&manifest).err().map(|(_, reason)| reason);
+        let reason =
+            |manifest: Vec<u8>| Contents::read(&manifest, bounds).err().map(|(_, reason)| reason);
         assert_eq!(reason(manifest(64, 1, oci)), None);
         assert!(reason(manifest(65, 1, oci)).unwrap().contains("65 layers"));
         assert!(reason(manifest(2, 1 << 30, oci)).is_none());

@@ -19,8 +19,8 @@ use tracing::{Instrument as _, info_span, warn};
 
 use crate::clock;
 use crate::db::events::{self, End, Queued};
-use crate::db::{Db, DbError, releases, routes};
-use crate::image;
+use crate::db::{Db, DbError, releases, routes, usage};
+use crate::image::{self, Bounds};
 use crate::lease::{Fence, Lease};
 use crate::metrics::Metrics;
 use crate::registry::{Registry, RegistryError};
@@ -48,6 +48,7 @@ const PRUNE: Duration = Duration::from_secs(600);
 pub(crate) struct Ingest {
     pub(crate) db: Db,
     pub(crate) registry: Registry,
+    pub(crate) bounds: Bounds,
     pub(crate) ledger: Ledger,
     pub(crate) metrics: Metrics,
     pub(crate) lease: Lease,
@@ -211,7 +212,7 @@ impl Ingest {
                 return Ok(not_the_tags(event));
             }
         }
-        let image = image::read(&self.registry, app, digest).await?;
+        let image = image::read(&self.registry, self.bounds, app, digest).await?;
         let push =
             Push { app: app.clone(), tag: tag.clone(), digest: *digest, pushed_at: *at, image };
         Ok(match self.ledger.record(&push, unless).await? {
@@ -247,6 +248,7 @@ impl Ingest {
         fence.check(&mut tx).await?;
         events::prune(&mut tx, before).await?;
         routes::prune(&mut tx, before).await?;
+        usage::prune(&mut tx, before).await?;
         tx.commit().await.map_err(DbError::during("forget what is too old"))
     }
 }

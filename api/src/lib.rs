@@ -18,6 +18,7 @@ mod image;
 mod ingest;
 pub mod keys;
 pub mod lease;
+mod limits;
 mod metrics;
 mod nodes;
 mod problem;

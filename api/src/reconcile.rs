@@ -15,7 +15,7 @@ use tracing::{debug, info, warn};
 
 use crate::clock;
 use crate::db::{Db, DbError, events, releases};
-use crate::image;
+use crate::image::{self, Bounds};
 use crate::lease::Lease;
 use crate::metrics::Metrics;
 use crate::registry::{Registry, RegistryError};
@@ -35,6 +35,7 @@ const WATCH: Duration = Duration::from_secs(1);
 pub(crate) struct Reconciler {
     pub(crate) db: Db,
     pub(crate) registry: Registry,
+    pub(crate) bounds: Bounds,
     pub(crate) ledger: Ledger,
     pub(crate) metrics: Metrics,
     pub(crate) lease: Lease,
@@ -163,7 +164,7 @@ impl Reconciler {
         if newest.as_ref().is_some_and(|newest| newest.recorded_at > young) {
             return Ok(Compared { unsettled: 1, ..same });
         }
-        let image = image::read(&self.registry, app, &digest).await?;
+        let image = image::read(&self.registry, self.bounds, app, &digest).await?;
         let (app, tag) = (app.clone(), tag.clone());
         let push = Push { app, tag, digest, pushed_at: clock::now(), image };
         let unless = Unless::NewerThan(newest.map(|newest| newest.number));

@@ -21,9 +21,11 @@ use crate::domains::{DnsError, Domains};
 use crate::feed::{self, Changes};
 use crate::home::{Home, HomeError};
 use crate::http::{self, Streams};
+use crate::image::Bounds;
 use crate::ingest::Ingest;
 use crate::keys::{Keys, KeysError};
 use crate::lease::{Lease, Pace};
+use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::nodes::Nodes;
 use crate::reconcile::Reconciler;
@@ -108,6 +110,8 @@ struct Parts {
     domains: Domains,
     streams: Streams,
     domain_check_interval: Duration,
+    limits: Limits,
+    bounds: Bounds,
     stored: Arc<Notify>,
     compare: Arc<Notify>,
     reconcile_interval: Duration,
@@ -142,6 +146,8 @@ impl Server {
             vault,
             streams: Streams::new(),
             domain_check_interval: settings.domain_check_interval,
+            limits: Limits::new(settings),
+            bounds: Bounds::new(&settings.limits),
             stored: Arc::default(),
             compare: Arc::default(),
             reconcile_interval: settings.reconcile_interval,
@@ -191,6 +197,7 @@ impl Parts {
         let ingest = Ingest {
             db: self.db.clone(),
             registry: self.registry.clone(),
+            bounds: self.bounds,
             ledger: ledger.clone(),
             metrics: self.metrics.clone(),
             lease: self.lease.clone(),
@@ -200,6 +207,7 @@ impl Parts {
         let reconciler = Reconciler {
             db: self.db.clone(),
             registry: self.registry.clone(),
+            bounds: self.bounds,
             ledger,
             metrics: self.metrics.clone(),
             lease: self.lease.clone(),
@@ -209,6 +217,7 @@ impl Parts {
         };
         let tasks = TaskTracker::new();
         tasks.spawn(feed::watch(self.db.clone(), self.changes.clone(), shutdown.clone()));
+        tasks.spawn(self.limits.clone().prune(shutdown.clone()));
         tasks.spawn(self.lease.clone().keep(shutdown.clone()));
         tasks.spawn(self.streams.clone().watch(self.db.clone(), shutdown.clone()));
         tasks.spawn(self.domains.clone().run(
@@ -238,6 +247,7 @@ impl Parts {
             .app_data(Data::new(self.vault.clone()))
             .app_data(Data::new(self.domains.clone()))
             .app_data(Data::new(self.streams.clone()))
+            .app_data(Data::new(self.limits.clone()))
             .app_data(Data::new(Arc::clone(&self.stored)))
             .app_data(Data::new(shutdown.clone()));
     }

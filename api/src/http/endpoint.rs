@@ -15,10 +15,12 @@ use actix_web::{
 };
 use rac_model::{AppName, Role, UserName};
 
+use super::address::address;
 use crate::access::{self, Action, Principal, Refusal, Rule, User};
 use crate::auth;
 use crate::db::Db;
 use crate::db::apps::{self, AppRow};
+use crate::limits::Limits;
 use crate::problem::ApiError;
 use crate::urls::Urls;
 
@@ -87,6 +89,8 @@ async fn authorise(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    let limits = data::<Limits>(request.request())?;
+    limits.api(address(request.request())).map_err(ApiError::from)?;
     let caller = admit(rule, request.request()).await?;
     request.extensions_mut().insert(caller);
     next.call(request).await

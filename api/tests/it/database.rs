@@ -135,6 +135,7 @@ impl Drop for Database {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "tests have no settings but this one")]
 pub(crate) fn on_postgres() -> bool {
     match std::env::var("RAC_TEST_DATABASE").as_deref() {
         Ok("postgres") => true,

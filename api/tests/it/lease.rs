@@ -14,7 +14,7 @@ use crate::stack::{PATIENCE, eventually};
 const QUICK: Pace = Pace { beat: Duration::from_millis(20), silence: Duration::from_millis(400) };
 
 /// It is silent for longer than others wait, and finds out later.
-const SLOW: Pace = Pace { beat: Duration::from_secs(2), silence: Duration::from_secs(60) };
+const SLOW: Pace = Pace { beat: Duration::from_secs(2), silence: Duration::from_secs(600) };
 
 /// One that wants the lease, and the task that sees to it.
 fn candidate(db: &Db) -> (Lease, JoinHandle<()>) {
@@ -77,7 +77,7 @@ async fn what_is_given_back_is_taken_at_once() {
     // What is in hand is finished under it.
     write(&db, old).await.unwrap();
     first.give_back().await.unwrap();
-    let (second, _keeper) = candidate(&db);
+    let (second, _keeper) = candidate_at(&db, Pace { beat: QUICK.beat, ..SLOW });
     assert_ne!(held(&second).await, old);
 }
 
@@ -89,12 +89,13 @@ async fn a_holder_that_lives_is_left_alone() {
     }
     let database = Database::new();
     let db = database.open().await;
-    let (first, _first_keeper) = candidate(&db);
+    let slower = Pace { beat: 4 * QUICK.beat, ..SLOW };
+    let (first, _first_keeper) = candidate_at(&db, slower);
     let fence = held(&first).await;
     let (second, _second_keeper) = candidate(&db);
     eventually("it has said for long enough that it lives", async || {
         let lease = leases::find(db.reader(), "background").await.unwrap();
-        lease.is_some_and(|lease| lease.beat > 50)
+        lease.is_some_and(|lease| lease.beat > 15)
     })
     .await;
     assert_eq!((first.fence(), second.fence()), (Some(fence), None));

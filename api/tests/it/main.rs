@@ -17,6 +17,7 @@ mod hook;
 mod image;
 mod lease;
 mod ledger;
+mod limits;
 mod push;
 mod reconcile;
 mod several;
