@@ -100,6 +100,7 @@ impl Engine {
         let state = self.config.state();
         Inputs {
             route: &spec.route,
+            env: &spec.env,
             image,
             netns: self.pool.file(&network.name),
             sys: self.pool.sys(&network.name),

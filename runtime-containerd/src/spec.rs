@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::Spec;
 use rac_model::Route;
+use rac_runtime::Env;
 use serde_json::{Value, json};
 
 use crate::cgroup::CPU_PERIOD;
@@ -21,6 +22,8 @@ const MAX_INODES: u32 = 16_384;
 #[derive(Debug)]
 pub(crate) struct Inputs<'a> {
     pub(crate) route: &'a Route,
+    /// What the app's owner has set.
+    pub(crate) env: &'a Env,
     pub(crate) image: &'a Image,
     /// The network namespace's file.
     pub(crate) netns: PathBuf,
@@ -68,10 +71,16 @@ pub(crate) fn spec(inputs: &Inputs) -> Result<Spec, serde_json::Error> {
     }))
 }
 
+/// Each name once: the image's, then the owner's instead, then RAC's own.
 fn env(inputs: &Inputs) -> Vec<String> {
-    let ours = ["PORT=", "HOSTNAME="];
-    let kept = |variable: &&String| !ours.iter().any(|name| variable.starts_with(name));
+    let ours = |name: &str| name == "PORT" || name == "HOSTNAME";
+    let kept = |variable: &&String| {
+        let name = variable.split_once('=').map_or(variable.as_str(), |(name, _)| name);
+        !ours(name) && !inputs.env.contains(name)
+    };
     let mut env: Vec<String> = inputs.image.config.env.iter().filter(kept).cloned().collect();
+    let own = inputs.env.iter().filter(|(name, _)| !ours(name));
+    env.extend(own.map(|(name, value)| format!("{name}={value}")));
     if !env.iter().any(|variable| variable.starts_with("PATH=")) {
         env.push(format!("PATH={DEFAULT_PATH}"));
     }

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test, shared by several crates")]
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{sleep, timeout};
 
 use crate::fake::{Behaviour, Fake};
-use crate::{Event, Instance, InstanceId, InstanceSpec, Runtime, StartError, StopOutcome};
+use crate::{Env, Event, Instance, InstanceId, InstanceSpec, Runtime, StartError, StopOutcome};
 
 /// How long anything may take here.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -26,7 +27,7 @@ const SILENCE: Duration = Duration::from_millis(300);
 /// Panics unless `runtime` keeps the contract.
 ///
 /// It begins with an engine that has no instances. `image` can be had with `token`, listens on
-/// port 8080, answers a `GET` with 200, writes something to its output when it starts, and ends at
+/// port 8080, answers a `GET` with 200 (and `/env` with its variables, one a line), writes something to its output when it starts, and ends at
 /// its stop signal.
 pub async fn check(runtime: &dyn Runtime, image: &ImageRef, token: &str) {
     let mut events = runtime.events();
@@ -39,7 +40,7 @@ pub async fn check(runtime: &dyn Runtime, image: &ImageRef, token: &str) {
     assert!(runtime.prepared(image).await.unwrap());
     assert!(runtime.images().await.unwrap().contains(image));
 
-    let spec = spec("contract-1", image);
+    let spec = InstanceSpec { env: own_env(), ..spec("contract-1", image) };
     create_and_start(runtime, &spec, &mut events).await;
     freeze_and_thaw(runtime, &spec.id).await;
     stop_and_delete(runtime, &spec.id, &mut events).await;
@@ -75,7 +76,7 @@ pub fn spec(id: &str, image: &ImageRef) -> InstanceSpec {
         stopped: false,
         expires_at: None,
     };
-    InstanceSpec { id: id.parse().unwrap(), route }
+    InstanceSpec { id: id.parse().unwrap(), route, env: Env::default() }
 }
 
 /// A started instance of an app that behaves like `behaviour`.
@@ -90,9 +91,13 @@ pub async fn started(fake: &Fake, app: &str, behaviour: Behaviour) -> Instance {
 
 /// Waits until the app at `address` has answered a `GET`, and returns the whole answer.
 pub async fn get(address: SocketAddr) -> String {
+    ask(address, "/").await
+}
+
+async fn ask(address: SocketAddr, path: &str) -> String {
     let answered = async {
         loop {
-            match try_get(address).await {
+            match try_get(address, path).await {
                 Ok(answer) if !answer.is_empty() => return answer,
                 _ => sleep(Duration::from_millis(5)).await,
             }
@@ -101,9 +106,10 @@ pub async fn get(address: SocketAddr) -> String {
     timeout(LIMIT, answered).await.expect("the app answers in time")
 }
 
-async fn try_get(address: SocketAddr) -> std::io::Result<String> {
+async fn try_get(address: SocketAddr, path: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address).await?;
-    stream.write_all(b"GET / HTTP/1.1\r\nhost: contract\r\nconnection: close\r\n\r\n").await?;
+    let request = format!("GET {path} HTTP/1.1\r\nhost: contract\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
     let mut answer = vec![0; 4096];
     let length = stream.read(&mut answer).await?;
     answer.truncate(length);
@@ -148,9 +154,30 @@ async fn create_and_start(
 
     let address = first.address.expect("what was started has an address");
     assert!(get(address).await.starts_with("HTTP/1.1 200 "));
+    sees_its_environment(address).await;
     if let Some(listening) = runtime.listening(&spec.id).await.unwrap() {
         assert!(listening.iter().any(|at| at.port() == address.port()), "{listening:?}");
     }
+}
+
+/// What an owner might set: something of their own, and something that is RAC's to set.
+fn own_env() -> Env {
+    let variables = [("GREETING", "good day"), ("PORT", "1")];
+    Env::from(
+        variables
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into_iter()
+            .collect::<BTreeMap<_, _>>(),
+    )
+}
+
+async fn sees_its_environment(address: SocketAddr) {
+    let answer = ask(address, "/env").await;
+    let (_, env) = answer.split_once("\r\n\r\n").unwrap();
+    for variable in ["GREETING=good day", "PORT=8080"] {
+        assert!(env.lines().any(|line| line == variable), "{variable} is among {env:?}");
+    }
+    assert!(!env.lines().any(|line| line == "PORT=1"), "the port is RAC's to set: {env:?}");
 }
 
 async fn freeze_and_thaw(runtime: &dyn Runtime, id: &InstanceId) {
@@ -205,7 +232,7 @@ async fn delete_kills_what_runs(
         }
         runtime.delete(&spec.id).await.unwrap();
         see(events, &Event::Deleted(spec.id.clone())).await;
-        let answer = timeout(SILENCE, try_get(address)).await;
+        let answer = timeout(SILENCE, try_get(address, "/")).await;
         assert!(!matches!(answer, Ok(Ok(text)) if !text.is_empty()), "nobody answers there now");
     }
 }

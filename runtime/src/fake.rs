@@ -15,7 +15,7 @@ use crate::{
     BackendError, Event, Exit, Instance, InstanceId, InstanceSpec, PrepareError, Runtime,
     StartError, StopOutcome,
 };
-use app::App;
+use app::{Answers, App};
 
 /// The events that a slow receiver may be behind by.
 const EVENTS: usize = 1024;
@@ -196,7 +196,8 @@ impl Fake {
             return Err(StartError::Invalid(why));
         }
         let line = format!("{name} {}\n", running.spec.route.release);
-        let app = App::start(&behaviour, line.clone())
+        let answers = Answers { line: line.clone(), env: env(&running.spec) };
+        let app = App::start(&behaviour, answers)
             .map_err(BackendError::during("give the app an address"))?;
         *state.starts.entry(name.clone()).or_default() += 1;
         let log = state.logs.entry(name.clone()).or_default();
@@ -225,6 +226,13 @@ impl State {
             Ok(())
         }
     }
+}
+
+/// The environment as a real app would print it.
+fn env(spec: &InstanceSpec) -> String {
+    let own = spec.env.iter().filter(|(name, _)| *name != "PORT");
+    let own: String = own.map(|(name, value)| format!("{name}={value}\n")).collect();
+    format!("{own}PORT={}\n", spec.route.spec.port)
 }
 
 fn no_such_instance(id: &InstanceId) -> BackendError {

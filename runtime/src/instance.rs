@@ -4,6 +4,8 @@ use std::str::FromStr;
 
 use rac_model::{HostLabel, ImageRef, InstanceState, Route};
 
+use crate::Env;
+
 /// The name of an instance, unique on its node: 1 to 63 lower-case letters, digits and inner
 /// hyphens (containerd's and Kubernetes' grammar both take it).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,6 +48,8 @@ pub struct InstanceSpec {
     pub id: InstanceId,
     /// The release, how it wants to be run, and the URL it serves.
     pub route: Route,
+    /// What the app's owner has set. It goes over what the image sets, and not over what RAC does.
+    pub env: Env,
 }
 
 /// A container of a release on this node.

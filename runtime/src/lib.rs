@@ -4,6 +4,7 @@
 //! Nothing of any engine shows here. Read [`Runtime`] first.
 
 pub mod contract;
+mod env;
 mod error;
 mod fake;
 mod instance;
@@ -15,6 +16,7 @@ use async_trait::async_trait;
 use rac_model::{AppName, ImageRef};
 use tokio::sync::broadcast;
 
+pub use env::Env;
 pub use error::{BackendError, PrepareError, StartError};
 pub use fake::{Behaviour, Fake};
 pub use instance::{

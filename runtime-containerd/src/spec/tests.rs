@@ -33,10 +33,15 @@ fn route() -> Route {
 }
 
 fn written(image: &Image, route: &Route) -> Value {
+    written_with(image, route, &Env::default())
+}
+
+fn written_with(image: &Image, route: &Route, env: &Env) -> Value {
     let volumes =
         image.config.volumes.iter().map(|path| ("/home/volume".into(), path.clone())).collect();
     let inputs = Inputs {
         route,
+        env,
         image,
         netns: "/run/rac-7000/netns/a".into(),
         sys: "/run/rac-7000/sys/a".into(),
@@ -78,4 +83,14 @@ fn a_volume_may_stand_where_the_private_tmp_would() {
         mounts.iter().filter(|m| m["destination"].as_str().unwrap().starts_with("/tmp")).collect();
     assert_eq!(tmp.len(), 1);
     assert_eq!(tmp[0]["type"], "bind");
+}
+
+#[test]
+fn what_the_owner_sets_goes_over_the_image_and_under_rac() {
+    let own = [("LANG", "de"), ("PORT", "1"), ("HOSTNAME", "x"), ("PATH", "/own"), ("KEY", "a=b")];
+    let own = own.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let env = Env::from(std::collections::BTreeMap::from(own));
+    let written = written_with(&image(), &route(), &env);
+    let expected = ["KEY=a=b", "LANG=de", "PATH=/own", "HOSTNAME=shop", "PORT=8080"];
+    assert_eq!(written["process"]["env"], serde_json::json!(expected));
 }

@@ -17,6 +17,21 @@ const BACKLOG: u32 = 1024;
 /// The longest head and body of a request.
 const MAX_REQUEST: u64 = 16 * 1024 * 1024;
 
+/// What an app answers with.
+#[derive(Debug, Clone)]
+pub(super) struct Answers {
+    /// To everything but what follows.
+    pub(super) line: String,
+    /// To `/env`.
+    pub(super) env: String,
+}
+
+impl Answers {
+    fn to(&self, path: &str) -> &str {
+        if path == "/env" { &self.env } else { &self.line }
+    }
+}
+
 /// The process of an instance: a listener, or something worse. It ends when it is dropped.
 #[derive(Debug)]
 pub(super) struct App {
@@ -35,8 +50,8 @@ enum Listening {
 }
 
 impl App {
-    /// Runs an app that answers with `line`, as far as it behaves.
-    pub(super) fn start(behaviour: &Behaviour, line: String) -> io::Result<Self> {
+    /// Runs an app that gives `answers`, as far as it behaves.
+    pub(super) fn start(behaviour: &Behaviour, answers: Answers) -> io::Result<Self> {
         let (frozen, thawed) = watch::channel(false);
         if let Behaviour::AddressOf(address) = *behaviour {
             let listening = Listening::Elsewhere(vec![address]);
@@ -58,7 +73,7 @@ impl App {
             }
         };
         let listening = Arc::new(AtomicBool::new(false));
-        let server = tokio::spawn(serve(socket, delay, listening.clone(), thawed, line));
+        let server = tokio::spawn(serve(socket, delay, listening.clone(), thawed, answers));
         let listening = Listening::Own(listening);
         Ok(Self { address, listening, frozen, server: Some(server.abort_handle()), _port: None })
     }
@@ -94,7 +109,7 @@ async fn serve(
     delay: Duration,
     listening: Arc<AtomicBool>,
     thawed: watch::Receiver<bool>,
-    line: String,
+    answers: Answers,
 ) {
     if !delay.is_zero() {
         sleep(delay).await;
@@ -105,52 +120,53 @@ async fn serve(
     let mut thaw = thawed.clone();
     while awake(&mut thaw).await {
         let Ok((stream, _)) = listener.accept().await else { return };
-        connections.spawn(answer(stream, thawed.clone(), line.clone()));
+        connections.spawn(answer(stream, thawed.clone(), answers.clone()));
         while connections.try_join_next().is_some() {}
     }
 }
 
 /// Answers the requests of one connection, one after the other.
-async fn answer(stream: TcpStream, mut thaw: watch::Receiver<bool>, line: String) {
+async fn answer(stream: TcpStream, mut thaw: watch::Receiver<bool>, answers: Answers) {
     let mut stream = BufReader::new(stream);
-    while read_request(&mut stream).await.unwrap_or(false) {
+    while let Ok(Some(path)) = read_request(&mut stream).await {
+        let body = answers.to(&path);
         if !awake(&mut thaw).await {
             return;
         }
-        let length = line.len();
+        let length = body.len();
         let head = "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length:";
-        let response = format!("{head} {length}\r\n\r\n{line}");
+        let response = format!("{head} {length}\r\n\r\n{body}");
         if stream.write_all(response.as_bytes()).await.is_err() {
             return;
         }
     }
 }
 
-/// Reads a request to its end. `false` at the end of the connection.
-async fn read_request(stream: &mut BufReader<TcpStream>) -> io::Result<bool> {
+/// Reads a request to its end, and returns its path; nothing at the end of the connection.
+async fn read_request(stream: &mut BufReader<TcpStream>) -> io::Result<Option<String>> {
     let mut length = 0;
-    let mut first = true;
+    let mut path = None;
     let mut head = stream.take(MAX_REQUEST);
     loop {
         let mut line = String::new();
         if head.read_line(&mut line).await? == 0 {
-            return Ok(false);
+            return Ok(None);
         }
         let line = line.trim_end().to_ascii_lowercase();
-        if line.is_empty() && !first {
+        if line.is_empty() && path.is_some() {
             break;
         }
-        first = false;
+        path.get_or_insert_with(|| line.split(' ').nth(1).unwrap_or("/").to_owned());
         if let Some(value) = line.strip_prefix("content-length:") {
             length = value.trim().parse().unwrap_or(0);
         }
         if line.starts_with("transfer-encoding:") {
-            return skip_chunks(&mut head).await;
+            return Ok(skip_chunks(&mut head).await?.then_some(path).flatten());
         }
     }
     let body = head.into_inner();
     tokio::io::copy(&mut body.take(length), &mut tokio::io::sink()).await?;
-    Ok(true)
+    Ok(path)
 }
 
 /// Skips the rest of the head and a chunked body: the first empty chunk ends both.
