@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use crate::body::{RequestBody, ResponseBody, UpstreamBody};
-use crate::denial::{self, Token};
+use crate::denial::{self, Denials, Token};
 use crate::headers;
 use crate::pool::{Pool, Sender};
 use crate::service::{Answer, Edge, own};
@@ -32,12 +32,13 @@ const READY: Duration = Duration::from_secs(2);
 pub struct Apex {
     registry: Arc<Pool>,
     api: Arc<Pool>,
+    denials: Denials,
 }
 
 impl Apex {
-    /// The two upstreams.
-    pub fn new(registry: SocketAddr, api: SocketAddr) -> Self {
-        Self { registry: Arc::new(Pool::new(registry)), api: Arc::new(Pool::new(api)) }
+    /// The two upstreams, and who knows why the registry denies something.
+    pub fn new(registry: SocketAddr, api: SocketAddr, denials: Denials) -> Self {
+        Self { registry: Arc::new(Pool::new(registry)), api: Arc::new(Pool::new(api)), denials }
     }
 
     /// Answers a request for the apex host.
@@ -67,6 +68,10 @@ impl Apex {
         request: Request<Incoming>,
     ) -> Answer {
         let path = request.uri().path().to_owned();
+        if denial::touches_pins(request.method(), &path) {
+            return own(denial::refused());
+        }
+        let user = denial::subject(request.headers());
         let token = match request.headers().contains_key(header::AUTHORIZATION) {
             true => Token::Sent,
             false => Token::Missing,
@@ -74,7 +79,8 @@ impl Apex {
         match self.pass_on(edge, &self.registry, peer, request).await {
             Ok(mut answer) => {
                 if answer.status() == StatusCode::UNAUTHORIZED {
-                    denial::explain(&path, token, answer.headers_mut());
+                    let headers = answer.headers_mut();
+                    denial::explain(&self.denials, &path, token, user, headers).await;
                 }
                 answer
             }

@@ -37,6 +37,8 @@ pub const QUEUE_TIMEOUT: Duration = Duration::from_secs(60);
 const SOUND: Duration = Duration::from_secs(30);
 /// How long the engine may take to freeze an instance.
 const FREEZE: Duration = Duration::from_secs(2);
+/// When it makes sense to ask again for an app that its owner has stopped.
+const STOPPED: Duration = Duration::from_secs(60);
 /// Between the starts of an app that crashes: doubled each time from the first to the second.
 const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
@@ -162,11 +164,11 @@ impl App {
 
     fn claim(self: &Arc<Self>) -> Claim {
         let mut state = self.state.lock();
+        if let Some(refused) = state.turned_away() {
+            return Claim::Refused(refused);
+        }
         if state.closed {
             return Claim::Refused(Refused::Closed);
-        }
-        if state.gone {
-            return Claim::Refused(Refused::Gone);
         }
         if let Some(slot) = state.best_slot() {
             slot.in_flight += 1;
@@ -280,6 +282,19 @@ impl App {
         self.changed.notify_one();
     }
 
+    /// Takes over from `route` what holds for the app whichever release it runs: whether it is
+    /// stopped, who may open it, and when it ends.
+    pub fn set_terms(&self, route: &Route) {
+        let mut state = self.state.lock();
+        let mut current = Route::clone(&state.route);
+        current.stopped = route.stopped;
+        current.url_access = route.url_access;
+        current.expires_at = route.expires_at;
+        state.route = Arc::new(current);
+        drop(state);
+        self.changed.notify_one();
+    }
+
     /// Nothing leads here any more.
     pub fn remove(&self) {
         self.state.lock().gone = true;
@@ -325,7 +340,7 @@ impl App {
             state.slots.push(Slot::new(Arc::clone(&started.serving), Power::Running));
             let release = state.route.release;
             if started.serving.release() == release {
-                state.drain_other_releases(release);
+                state.drain_outdated();
             }
         }
         self.node.reports.woke(&self.host, started.serving.release(), &started.times);
@@ -452,8 +467,8 @@ impl State {
     fn best_slot(&mut self) -> Option<&mut Slot> {
         let current = self.route.release;
         self.slots.iter_mut().filter(|slot| slot.has_room()).min_by_key(|slot| {
-            let older = slot.serving.release() != current;
-            (older, slot.power != Power::Running, slot.in_flight)
+            let outdated = slot.is_outdated(current);
+            (outdated, slot.power != Power::Running, slot.in_flight)
         })
     }
 
@@ -476,6 +491,22 @@ impl State {
         seated
     }
 
+    /// Why nobody gets in, whatever could run.
+    fn turned_away(&self) -> Option<Refused> {
+        if self.gone {
+            return Some(Refused::Gone);
+        }
+        let stopped = || {
+            let app = self.route.host.app();
+            let message = format!(
+                "The app `{app}` is stopped: its owner can start it with `rac start {app}`."
+            );
+            let failure = reports::failure(FailureCode::AppStopped, message, self.route.release);
+            Refused::Failed { failure, retry_after: STOPPED }
+        };
+        self.route.stopped.then(stopped)
+    }
+
     fn refused(&self) -> Option<Refused> {
         let trouble = self.trouble.as_ref()?;
         let retry_after = trouble.until.checked_duration_since(Instant::now())?;
@@ -493,10 +524,10 @@ impl State {
         });
     }
 
-    fn drain_other_releases(&mut self, current: u64) {
-        let now = Instant::now();
+    fn drain_outdated(&mut self) {
+        let (now, current) = (Instant::now(), self.route.release);
         for slot in &mut self.slots {
-            if slot.serving.release() != current {
+            if slot.is_outdated(current) {
                 slot.drain_at.get_or_insert(now);
             }
         }

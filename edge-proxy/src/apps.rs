@@ -71,13 +71,16 @@ impl Apps {
     }
 
     /// Where a host leads has changed. The image is prepared first, so that an app that is awake
-    /// goes on serving its old release meanwhile.
+    /// goes on serving its old release meanwhile; what holds for every release holds at once.
     pub fn changed(&self, change: HostChange) {
         match change.route {
-            Some(_) if self.node.table.get(&change.host).is_some() => {
-                self.node.images.want_surely(change.host);
-            }
-            Some(_) => self.node.images.want(change.host),
+            Some(route) => match self.node.table.get(&change.host) {
+                Some(app) => {
+                    app.set_terms(&route);
+                    self.node.images.want_surely(change.host);
+                }
+                None => self.node.images.want(change.host),
+            },
             None => {
                 if let Some(app) = self.node.table.get(&change.host) {
                     app.remove();
@@ -91,7 +94,7 @@ impl Apps {
         let route = Arc::new(route);
         if let Some(app) = self.node.table.get(&route.host) {
             app.set_route(route);
-        } else if route.spec.scale_min > 0 {
+        } else if route.spec.scale_min > 0 && !route.stopped {
             self.wake_up(route, |_| {});
         }
     }

@@ -25,6 +25,11 @@ pub struct Config {
     #[arg(long, env = "RAC_DOMAIN", default_value = "localhost", global = true)]
     pub domain: Domain,
 
+    /// How clients reach the edge, without a path [default: http:// and the domain with the port
+    /// of --listen].
+    #[arg(long, env = "RAC_PUBLIC_URL", global = true)]
+    pub public_url: Option<PublicUrl>,
+
     /// Where to listen for requests.
     #[arg(long, env = "RAC_LISTEN", default_value = "0.0.0.0:8080", global = true)]
     pub listen: SocketAddr,
@@ -108,7 +113,53 @@ impl std::fmt::Display for HttpAddress {
     }
 }
 
+/// How clients reach the edge: `https://rac.example`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicUrl(String);
+
+/// The text is no such URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("write an http or https URL without a path, such as https://rac.example")]
+pub struct InvalidPublicUrl;
+
+impl PublicUrl {
+    /// Whether clients come by TLS, which something in front of the edge ends.
+    pub fn is_https(&self) -> bool {
+        self.0.starts_with("https:")
+    }
+}
+
+impl std::str::FromStr for PublicUrl {
+    type Err = InvalidPublicUrl;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPublicUrl> {
+        let url: reqwest::Url = text.parse().map_err(|_| InvalidPublicUrl)?;
+        let well_formed = ["http", "https"].contains(&url.scheme())
+            && url.has_host()
+            && url.username().is_empty()
+            && url.path() == "/"
+            && url.query().is_none()
+            && url.fragment().is_none();
+        if !well_formed {
+            return Err(InvalidPublicUrl);
+        }
+        Ok(Self(url.as_str().trim_end_matches('/').to_owned()))
+    }
+}
+
+impl std::fmt::Display for PublicUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 impl Config {
+    /// How clients reach the edge.
+    pub fn public_url(&self) -> PublicUrl {
+        let plain = || PublicUrl(format!("http://{}:{}", self.domain, self.listen.port()));
+        self.public_url.clone().unwrap_or_else(plain)
+    }
+
     /// The node's name.
     pub fn node_name(&self) -> String {
         let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
@@ -142,6 +193,18 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Config::command().debug_assert();
+    }
+
+    #[test]
+    fn a_public_url_has_no_path() {
+        for (good, kept) in
+            [("https://rac.example/", "https://rac.example"), ("http://x:8080", "http://x:8080")]
+        {
+            assert_eq!(good.parse::<PublicUrl>().map(|url| url.to_string()), Ok(kept.to_owned()));
+        }
+        for bad in ["rac.example", "ftp://x", "https://x/y", "https://x?y", "https://u@x", ""] {
+            assert_eq!(bad.parse::<PublicUrl>(), Err(InvalidPublicUrl), "{bad}");
+        }
     }
 
     #[test]

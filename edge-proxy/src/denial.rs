@@ -8,9 +8,19 @@ use http::header::WWW_AUTHENTICATE;
 use http::{HeaderMap, HeaderValue};
 use rac_model::AppName;
 
+mod ask;
+mod pins;
+
+pub use ask::Denials;
+pub(crate) use ask::subject;
+pub(crate) use pins::{refused, touches_pins};
+
 /// What follows a repository's name in the paths of the
 /// [distribution specification](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#endpoints).
 const AFTER_NAME: [&str; 3] = ["manifests", "blobs", "tags"];
+
+/// The longest reason that is passed on.
+const MAX_REASON: usize = 500;
 
 /// Whether a request carried a token when the registry denied it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,18 +31,39 @@ pub enum Token {
     Missing,
 }
 
-/// Adds to a 401 of the registry why the repository at `path` can be nobody's, if that is the case.
-pub fn explain(path: &str, token: Token, headers: &mut HeaderMap) {
-    if token == Token::Missing {
-        return;
-    }
-    let Some(Err(invalid)) = repository(path).map(str::parse::<AppName>) else {
-        return;
+/// Adds to a 401 of the registry why the repository at `path` is not for `user`: because of its
+/// name, or because of what the API knows.
+pub async fn explain(
+    denials: &Denials,
+    path: &str,
+    token: Token,
+    user: String,
+    headers: &mut HeaderMap,
+) {
+    let Some(name) = repository(path).filter(|_| token == Token::Sent) else { return };
+    let reason = match name.parse::<AppName>() {
+        Err(invalid) => Some(invalid.to_string()),
+        Ok(_) if is_denial(headers) => denials.reason(name, user).await,
+        Ok(_) => None,
     };
+    if let Some(reason) = reason {
+        describe(headers, &reason);
+    }
+}
+
+/// Whether the token was good, and not good enough. What has expired is simply asked for again.
+fn is_denial(headers: &HeaderMap) -> bool {
+    let mut challenges = headers.get_all(WWW_AUTHENTICATE).into_iter();
+    challenges.any(|challenge| {
+        challenge.to_str().is_ok_and(|text| text.contains("error=\"insufficient_scope\""))
+    })
+}
+
+fn describe(headers: &mut HeaderMap, reason: &str) {
     let challenges: Vec<HeaderValue> = headers
         .get_all(WWW_AUTHENTICATE)
         .iter()
-        .map(|challenge| explained(challenge, &invalid.to_string()))
+        .map(|challenge| explained(challenge, reason))
         .collect();
     headers.remove(WWW_AUTHENTICATE);
     for challenge in challenges {
@@ -70,7 +101,7 @@ fn quotable(sentence: &str) -> String {
         ' '..='~' if c != '\\' => c,
         _ => '?',
     };
-    sentence.chars().map(safe).collect()
+    sentence.chars().map(safe).take(MAX_REASON).collect()
 }
 
 #[cfg(test)]
@@ -83,7 +114,9 @@ mod tests {
     fn explain_to(path: &str, token: Token, challenge: &str) -> String {
         let mut headers = HeaderMap::new();
         headers.insert(WWW_AUTHENTICATE, challenge.parse().unwrap());
-        explain(path, token, &mut headers);
+        let nobody = Denials::new(reqwest::Client::new(), "http://127.0.0.1:9".into(), "".into());
+        let explained = explain(&nobody, path, token, String::new(), &mut headers);
+        futures_util::FutureExt::now_or_never(explained).unwrap();
         headers.get(WWW_AUTHENTICATE).unwrap().to_str().unwrap().to_owned()
     }
 

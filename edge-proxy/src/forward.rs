@@ -9,6 +9,8 @@ use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::{Body, Incoming};
 use rac_model::{FailureCode, HostLabel, WakeFor};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 
@@ -28,6 +30,7 @@ const TRIES: u32 = 8;
 /// Between such tries, doubled each time: an instance that has just crashed is found out by then.
 const PAUSE: Duration = Duration::from_millis(5);
 
+const RAC_EXPIRES: HeaderName = HeaderName::from_static("rac-expires");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// Answers a request for the app at `host`.
@@ -45,6 +48,9 @@ pub async fn answer(
     let Some(app) = find(edge, &host) else {
         return unknown(edge, &host, reader);
     };
+    if let Some(refused) = edge.access.refuse(&app.route(), &request, websocket.is_some()) {
+        return own(refused);
+    }
     if sleeps_on(&app, &request) {
         return asleep();
     }
@@ -301,11 +307,21 @@ async fn answered(edge: &Arc<Edge>, lease: Lease, received: Box<Received>) -> Ex
     headers::clean_response(&mut head.headers, &edge.domain);
     head.version = Version::HTTP_11;
     head.extensions.clear();
+    if let Some(expires) = expires(&lease) {
+        head.headers.insert(RAC_EXPIRES, expires);
+    }
     if let Some(timing) = server_timing(&lease, sent) {
         head.headers.append(SERVER_TIMING, timing);
     }
     let body = UpstreamBody::new(body, connection, Some(lease));
     Exchange::Answered(Response::from_parts(head, ResponseBody::Upstream(body)))
+}
+
+/// When the app will be removed, where nobody claims it.
+fn expires(lease: &Lease) -> Option<HeaderValue> {
+    let at = lease.app().route().expires_at?;
+    let at = OffsetDateTime::from_unix_timestamp(at.div_euclid(1000)).ok()?;
+    HeaderValue::from_str(&at.format(&Rfc3339).ok()?).ok()
 }
 
 /// How long the parts of a wake took, as browsers show it (W3C Server Timing): milliseconds.

@@ -5,7 +5,7 @@
 //! and lose it.
 
 use http::header::{
-    ALT_SVC, CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, SET_COOKIE, TE, TRAILER,
+    ALT_SVC, CONNECTION, CONTENT_LENGTH, COOKIE, FORWARDED, HOST, SET_COOKIE, TE, TRAILER,
     TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -28,6 +28,10 @@ const HOP_BY_HOP: [HeaderName; 7] = [
     UPGRADE,
     HeaderName::from_static("http2-settings"),
 ];
+/// Where a browser keeps the token that opens an app whose URL asks for a log-in.
+pub(crate) const ACCESS_COOKIE: &str = "__Host-rac-access";
+/// The same where the edge is reached without TLS.
+pub(crate) const ACCESS_COOKIE_IN_THE_CLEAR: &str = "rac-access";
 /// Names that begin so are RAC's own, in both directions.
 const OWN: &str = "rac-";
 /// Who asked for what, as a proxy says it, and a client must not.
@@ -35,7 +39,7 @@ const X_FORWARDED: &str = "x-forwarded-";
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// Takes out of a client's request what must not reach an app: hop-by-hop headers, what only a
-/// proxy says, and `rac-*`.
+/// proxy says, `rac-*`, and the cookie that lets it in.
 ///
 /// `Content-Length` stays where it alone says how long the body is.
 pub fn clean_request(headers: &mut HeaderMap) {
@@ -44,10 +48,38 @@ pub fn clean_request(headers: &mut HeaderMap) {
         name.starts_with(OWN) || name.starts_with(X_FORWARDED) || name == X_REAL_IP
     });
     headers.remove(FORWARDED);
+    if cookies(headers, ACCESS_COOKIE).chain(cookies(headers, ACCESS_COOKIE_IN_THE_CLEAR)).count()
+        > 0
+    {
+        strip_access(headers);
+    }
+}
+
+/// The values of the cookies of one name that a client sends.
+pub(crate) fn cookies<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a str> {
+    let values = headers.get_all(COOKIE).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(';')).filter_map(move |cookie| {
+        let (key, value) = cookie.trim().split_once('=')?;
+        (key == name).then_some(value)
+    })
+}
+
+/// Takes RAC's own cookies out of what goes on to an app.
+fn strip_access(headers: &mut HeaderMap) {
+    retain_values(headers, &COOKIE, |value| {
+        let Ok(text) = value.to_str() else { return Some(value.clone()) };
+        let kept: Vec<&str> = text.split(';').map(str::trim).filter(|c| !is_access(c)).collect();
+        HeaderValue::from_str(&kept.join("; ")).ok().filter(|value| !value.is_empty())
+    });
+}
+
+fn is_access(cookie: &str) -> bool {
+    let name = cookie.split('=').next().unwrap_or_default().trim();
+    name == ACCESS_COOKIE || name == ACCESS_COOKIE_IN_THE_CLEAR
 }
 
 /// Takes out of an app's response what must not reach a client: hop-by-hop headers, what passes for
-/// RAC's own, `Alt-Svc`, which would lead clients around the edge, and cookies that would reach
+/// RAC's own (cookies too), `Alt-Svc`, which would lead clients around the edge, and cookies that would reach
 /// other apps.
 pub fn clean_response(headers: &mut HeaderMap, domain: &Domain) {
     strip_hop_by_hop(headers);
@@ -94,7 +126,8 @@ fn strip(headers: &mut HeaderMap, unwanted: impl Fn(&str) -> bool) {
 
 fn strip_cookies(headers: &mut HeaderMap, domain: &Domain) {
     retain_values(headers, &SET_COOKIE, |cookie| {
-        (!reaches_others(cookie.as_bytes(), domain)).then(|| cookie.clone())
+        let text = String::from_utf8_lossy(cookie.as_bytes());
+        (!is_access(&text) && !reaches_others(cookie.as_bytes(), domain)).then(|| cookie.clone())
     });
 }
 

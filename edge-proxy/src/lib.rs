@@ -4,6 +4,7 @@
 //! Read [`service`] for the way of a request, [`app`] for how an app wakes, freezes and stops, and
 //! [`feed`] with [`routes`] for how the edge knows what to run without asking anybody.
 
+pub mod access;
 pub mod admin;
 pub mod apex;
 pub mod app;
@@ -11,6 +12,7 @@ pub mod apps;
 pub mod body;
 pub mod config;
 pub mod denial;
+mod env;
 pub mod feed;
 pub mod forward;
 pub mod gate;
@@ -19,6 +21,7 @@ pub mod images;
 pub mod io;
 pub mod metrics;
 pub mod pages;
+mod percent;
 pub mod pool;
 pub mod probe;
 pub mod reports;

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use rac_edge::access::Access;
 use rac_edge::admin::Admin;
 use rac_edge::apex::Apex;
 use rac_edge::apps::{Apps, Instances, Node, Table};
 use rac_edge::config::{Command, Config};
+use rac_edge::denial::Denials;
 use rac_edge::feed::{self, FeedConfig, FeedStatus};
 use rac_edge::images::{ApiTokens, Images};
 use rac_edge::metrics::Metrics;
@@ -16,8 +18,10 @@ use rac_edge::reports::Reports;
 use rac_edge::routes::Routes;
 use rac_edge::server::Server;
 use rac_edge::service::Edge;
+use rac_model::feed::ENV_PURPOSE;
 use rac_runtime::Runtime;
 use rac_runtime_containerd::Containerd;
+use rac_seal::Keyring;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -71,7 +75,8 @@ async fn serve(config: Config) -> Result<()> {
         address: config.address(),
         trusted: config.trusted_proxies.clone(),
         apps: apps.clone(),
-        apex: Apex::new(config.registry_url.0, config.api_url.0),
+        access: access(&config).await?,
+        apex: Apex::new(config.registry_url.0, config.api_url.0, denials(&config, &secret)?),
         feed: followed.clone(),
     });
     let admin = Admin::new(apps.clone(), secret, followed).serve(admin_listener, shutdown.clone());
@@ -88,6 +93,18 @@ async fn serve(config: Config) -> Result<()> {
     Ok(())
 }
 
+async fn access(config: &Config) -> Result<Access> {
+    let certificate = tokio::fs::read(config.home.join("keys/token.crt"))
+        .await
+        .context("read keys/token.crt, which `rac-api init` makes")?;
+    Access::new(&certificate, config.public_url()).context("use keys/token.crt")
+}
+
+fn denials(config: &Config, secret: &str) -> Result<Denials> {
+    let http = reqwest::Client::builder().no_proxy().build().context("make an HTTP client")?;
+    Ok(Denials::new(http, config.api_internal_url.to_string(), secret.to_owned()))
+}
+
 fn node(config: &Config, secret: &str, runtime: Arc<dyn Runtime>) -> Result<Arc<Node>> {
     let processors = std::thread::available_parallelism().map_or(2, usize::from);
     let tokens = ApiTokens {
@@ -98,6 +115,8 @@ fn node(config: &Config, secret: &str, runtime: Arc<dyn Runtime>) -> Result<Arc<
     Ok(Arc::new(Node {
         name: config.node_name(),
         images: Images::new(Arc::clone(&runtime), Arc::new(tokens)),
+        env_keys: Keyring::derive(secret.as_bytes(), ENV_PURPOSE)
+            .context("derive the key of environments")?,
         runtime,
         reports: Reports::default(),
         metrics: Metrics::default(),

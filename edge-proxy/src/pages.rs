@@ -73,6 +73,19 @@ pub fn failure(reader: Reader, code: FailureCode, message: &str, retry_after: Du
     answer
 }
 
+/// The app's URL asks for a log-in. Programs get a problem (RFC 9457).
+pub fn login_needed(reader: Reader, app: &AppName, public: &str) -> Answer {
+    let message = format!(
+        "Only the owner and the collaborators of {app} may open it: log in at {public}/login, or \
+         send a token of POST {public}/v1/apps/{app}/access as Rac-Access."
+    );
+    let page = Page::new(StatusCode::UNAUTHORIZED, "login_needed", "Log in to open this app");
+    match reader {
+        Reader::Browser => page.paragraph(message).answer(reader),
+        Reader::Program => page.problem(message),
+    }
+}
+
 /// An app is being started, and a browser should look again at once.
 pub fn waking(reader: Reader, app: &str) -> Answer {
     let page = Page::new(StatusCode::SERVICE_UNAVAILABLE, "waking", "Waking up")
@@ -131,6 +144,7 @@ fn title(code: FailureCode) -> &'static str {
         FailureCode::AppBadResponse => "The app did not answer",
         FailureCode::ImageUnavailable | FailureCode::ImageInvalid => "The app cannot be started",
         FailureCode::QueueFull | FailureCode::QueueTimeout => "Too many requests wait",
+        FailureCode::AppStopped => "The app is stopped",
         FailureCode::NodeFailed => "This node has a problem",
     }
 }

@@ -19,6 +19,7 @@ mod file;
 mod record;
 mod replacement;
 
+pub(crate) use record::same;
 pub use replacement::Replacement;
 
 /// From [`record::key`] to [`record::encode`].

@@ -8,6 +8,7 @@ use hyper::Response;
 use hyper::body::Incoming;
 use tokio::sync::watch;
 
+use crate::access::Access;
 use crate::apex::Apex;
 use crate::apps::Apps;
 use crate::body::ResponseBody;
@@ -28,6 +29,8 @@ pub struct Edge {
     pub trusted: TrustedProxies,
     /// The apps.
     pub apps: Apps,
+    /// Who may open what asks for a log-in.
+    pub access: Access,
     /// The registry and the API.
     pub apex: Apex,
     /// Whether the routes are up to date.

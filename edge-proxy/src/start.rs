@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rac_model::{Failure, FailureCode, InstanceState, Route};
-use rac_runtime::{Instance, InstanceSpec, PrepareError, StartError};
+use rac_runtime::{Env, Instance, InstanceSpec, PrepareError, StartError};
 use tokio::sync::SemaphorePermit;
 use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
 use crate::app::{App, Serving, WakeTimes};
 use crate::apps::Node;
+use crate::env;
 use crate::pool::Pool;
 use crate::probe::{self, NotReady};
 use crate::reports::{failure, failure_of_exit, failure_of_silence};
@@ -50,13 +51,14 @@ pub async fn start(
     route: &Arc<Route>,
 ) -> Result<Started, Failure> {
     let asked = Instant::now();
+    let env = open_env(node, route)?;
     prepare(node, route).await?;
     let Ok(permit) = node.starts.acquire().await else {
         return Err(node_failed(route, "The node is about to end: try again."));
     };
     let began = Instant::now();
     let id = node.instances.expect(app);
-    let spec = InstanceSpec { id: id.clone(), route: Route::clone(route) };
+    let spec = InstanceSpec { id: id.clone(), route: Route::clone(route), env };
     match run(node, &spec, began, asked, permit).await {
         Ok(started) => {
             info!(app.host = %route.host, app.release = route.release, instance.id = %id,
@@ -73,6 +75,16 @@ pub async fn start(
             Err(failure)
         }
     }
+}
+
+/// An app that was started without what its owner has set would do the wrong thing quietly.
+fn open_env(node: &Node, route: &Route) -> Result<Env, Failure> {
+    env::open(&node.env_keys, route).map_err(|error| {
+        warn!(error = %rac_model::Chain(&error), "Could not open the environment of `{}`", route.host);
+        let message = "The node cannot open the app's environment, which was sealed with another \
+                       secret: restart RAC's API and this node, then set a variable again.";
+        node_failed(route, message)
+    })
 }
 
 async fn prepare(node: &Node, route: &Route) -> Result<(), Failure> {

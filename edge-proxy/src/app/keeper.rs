@@ -44,7 +44,8 @@ impl App {
 
     fn carry_out(self: &Arc<Self>, plan: Plan, work: &mut JoinSet<()>, span: &tracing::Span) {
         for seat in plan.refuse {
-            drop(seat.send(Err(Refused::Gone)));
+            let refused = self.state.lock().turned_away().unwrap_or(Refused::Closed);
+            drop(seat.send(Err(refused)));
         }
         if plan.start {
             work.spawn(Arc::clone(self).start().instrument(span.clone()));

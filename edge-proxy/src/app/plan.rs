@@ -41,7 +41,7 @@ impl State {
     pub(super) fn plan(&mut self, now: Instant) -> Plan {
         let mut plan = Plan::default();
         self.waiting.retain(|waiter| !waiter.seat.is_closed());
-        if self.gone {
+        if self.turned_away().is_some() {
             self.drain_all(now);
             plan.refuse.extend(self.waiting.drain(..).map(|waiter| waiter.seat));
         }
@@ -65,13 +65,13 @@ impl State {
         }
     }
 
-    /// Instances of an older release go without a successor where nobody uses them.
+    /// Outdated instances go without a successor where nobody uses them.
     fn plan_release(&mut self, now: Instant, plan: &mut Plan) {
         let current = self.route.release;
         if self.starting || !self.waiting.is_empty() || self.route.spec.scale_min > 0 {
             return;
         }
-        let old = |slot: &&mut Slot| slot.serving.release() != current && !slot.draining();
+        let old = |slot: &&mut Slot| slot.is_outdated(current) && !slot.draining();
         for slot in self.slots.iter_mut().filter(old) {
             let unused = slot.in_flight == 0 && now >= slot.idle_since + RECENT;
             if unused || slot.power == Power::Frozen && slot.in_flight == 0 {
@@ -83,14 +83,14 @@ impl State {
     }
 
     fn plan_start(&mut self, now: Instant, plan: &mut Plan) {
-        if self.starting || self.gone {
+        if self.starting || self.turned_away().is_some() {
             return;
         }
         let current = self.route.release;
         let live = self.slots.iter().filter(|slot| !slot.draining());
         let (mut new, mut old) = (0, 0);
         for slot in live {
-            if slot.serving.release() == current { new += 1 } else { old += 1 }
+            if slot.is_outdated(current) { old += 1 } else { new += 1 }
         }
         let spec = &self.route.spec;
         let first = new == 0 && (old > 0 || !self.waiting.is_empty());
@@ -162,12 +162,12 @@ impl State {
             || self.stopping > 0
             || !self.slots.is_empty()
             || !self.waiting.is_empty()
-            || (self.route.spec.scale_min > 0 && !self.gone);
+            || (self.route.spec.scale_min > 0 && !self.gone && !self.route.stopped);
         if kept {
             return false;
         }
         match self.trouble.as_ref().map(|trouble| trouble.until + MEMORY) {
-            Some(remembered) if remembered > now && !self.gone => {
+            Some(remembered) if remembered > now && !self.gone && !self.route.stopped => {
                 plan.at(remembered);
                 false
             }

@@ -57,6 +57,8 @@ pub(super) struct Slot {
     pub(super) started: Instant,
     /// Since when it takes nothing new; it is stopped when it is idle, or [`DRAIN`] later.
     pub(super) drain_at: Option<Instant>,
+    /// Whether it is to be replaced by one of the same release.
+    pub(super) restart: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +72,20 @@ pub(super) enum Power {
 impl Slot {
     pub(super) fn new(serving: Arc<Serving>, power: Power) -> Self {
         let now = Instant::now();
-        Self { serving, power, in_flight: 0, idle_since: now, started: now, drain_at: None }
+        Self {
+            serving,
+            power,
+            in_flight: 0,
+            idle_since: now,
+            started: now,
+            drain_at: None,
+            restart: false,
+        }
+    }
+
+    /// Whether another instance is to take its place, now that `current` is the release to run.
+    pub(super) fn is_outdated(&self, current: u64) -> bool {
+        self.restart || self.serving.release != current
     }
 
     pub(super) fn draining(&self) -> bool {

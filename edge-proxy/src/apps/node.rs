@@ -5,6 +5,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use rac_model::{Chain, FailureCode, HostLabel};
 use rac_runtime::{InstanceId, Runtime, StopOutcome};
+use rac_seal::Keyring;
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
 use tracing::{info, warn};
@@ -26,6 +27,8 @@ pub struct Node {
     pub name: String,
     /// The engine.
     pub runtime: Arc<dyn Runtime>,
+    /// What opens the environments in routes.
+    pub env_keys: Keyring,
     /// The images.
     pub images: Images,
     /// What is remembered of wakes and failures.

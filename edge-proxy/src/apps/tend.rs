@@ -14,6 +14,7 @@ use tracing::{debug, info, warn};
 
 use super::Apps;
 use crate::feed::HostChange;
+use crate::routes::same;
 
 /// How often the engine is asked for what its events may have missed.
 const COMPARE: Duration = Duration::from_secs(30);
@@ -100,10 +101,13 @@ impl Apps {
                 return Ok(());
             }
         };
+        if let Some(app) = self.node.table.get(host) {
+            app.set_terms(&route);
+        }
         self.node.images.ensure(route.image()).await?;
         info!(app.host = %host, app.release = route.release, "Prepared `{host}` {}", route.release);
         // Meanwhile there may be a newer release, whose own turn comes, or none any more.
-        if matches!(self.routes.get(host), Ok(Some(now)) if now == route) {
+        if matches!(self.routes.get(host), Ok(Some(now)) if same(&now, &route)) {
             self.activate(route);
         }
         Ok(())

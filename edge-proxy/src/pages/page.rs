@@ -1,3 +1,5 @@
+use rac_model::Problem;
+
 use super::*;
 
 /// Light and dark as the reader's system has it, and nothing to load.
@@ -49,6 +51,22 @@ impl Page {
             Reader::Browser => ("text/html; charset=utf-8", self.html()),
             Reader::Program => ("text/plain; charset=utf-8", self.text()),
         };
+        self.answer_with(reader, media_type, body)
+    }
+
+    /// For programs that read more than the header.
+    pub(super) fn problem(self, detail: String) -> Answer {
+        let problem = Problem {
+            title: self.title.to_owned(),
+            status: self.status.as_u16(),
+            detail,
+            code: self.code.to_owned(),
+        };
+        let body = serde_json::to_string(&problem).unwrap_or_default();
+        self.answer_with(Reader::Program, Problem::MEDIA_TYPE, body)
+    }
+
+    fn answer_with(self, reader: Reader, media_type: &'static str, body: String) -> Answer {
         let length = HeaderValue::from(body.len());
         let mut answer = Response::new(Full::new(Bytes::from(body)));
         *answer.status_mut() = self.status;

@@ -1,5 +1,12 @@
 use rac_model::{AppName, HostLabel, Route};
 
+/// Whether two routes of a host are the same. A release's environment never changes, and each time
+/// it is sent it is sealed anew.
+pub(crate) fn same(one: &Route, other: &Route) -> bool {
+    let plain = |route: &Route| Route { env: None, ..route.clone() };
+    one.env.is_some() == other.env.is_some() && plain(one) == plain(other)
+}
+
 /// The first byte of a record: how the rest is written.
 const VERSION: u8 = 1;
 /// The version and the generation.
@@ -52,7 +59,14 @@ pub(super) fn generation(record: &[u8]) -> Option<u64> {
     Some(u64::from_le_bytes(record.get(1..HEAD)?.try_into().ok()?))
 }
 
-/// Whether two records differ in nothing but their generation.
+/// Whether two records lead to the same, whatever their generations are and however often their
+/// environment was sealed.
 pub(super) fn same_route(one: &[u8], other: &[u8]) -> bool {
-    one.first() == other.first() && one.get(HEAD..) == other.get(HEAD..)
+    if one.first() == other.first() && one.get(HEAD..) == other.get(HEAD..) {
+        return true;
+    }
+    match (decode(one), decode(other)) {
+        (Some(one), Some(other)) => same(&one, &other),
+        _ => false,
+    }
 }

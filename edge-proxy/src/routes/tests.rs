@@ -231,3 +231,19 @@ fn a_damaged_file_is_read_right_or_thrown_away() {
     }
     assert!(thrown_away > 20, "only {thrown_away} noticed");
 }
+
+#[test]
+fn an_environment_that_was_sealed_anew_is_no_change() {
+    let (_home, path) = home();
+    let routes = Routes::open(&path).unwrap();
+    let sealed = |release: u64, env: Option<&str>| {
+        Change::Set(Box::new(Route { env: env.map(str::to_owned), ..route("shop", release) }))
+    };
+    let news = |change: Change| !routes.apply(vec![change], &at(1)).unwrap().is_empty();
+    assert!(news(sealed(1, Some("once"))));
+    assert!(!news(sealed(1, Some("again"))));
+    assert!(news(sealed(2, Some("another"))));
+    assert!(news(sealed(2, None)));
+    let stopped = Route { stopped: true, ..route("shop", 2) };
+    assert!(news(Change::Set(Box::new(stopped))));
+}

@@ -115,7 +115,7 @@ async fn an_instance_that_nobody_owns_is_removed() {
     let stray = route("stray", 1, AppSpec::default());
     rig.fake.prepare(&stray.image(), "token").await.unwrap();
     let id = "i-stray".parse().unwrap();
-    rig.fake.create(&InstanceSpec { id, route: stray }).await.unwrap();
+    rig.fake.create(&InstanceSpec { id, route: stray, env: Default::default() }).await.unwrap();
     rig.fake.lose_events();
     until("it is gone", || async { rig.fake.list().await.unwrap().is_empty() }).await;
 }

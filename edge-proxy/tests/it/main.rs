@@ -9,9 +9,13 @@
     reason = "these are tests"
 )]
 
+mod access;
 mod client;
+mod denial;
+mod environment;
 mod failing;
 mod lifecycle;
 mod rig;
 mod serving;
+mod stopped;
 mod websocket;

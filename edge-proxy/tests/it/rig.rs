@@ -1,13 +1,15 @@
 //! An edge on a port of its own, with the fake engine behind it.
 
 use std::future::Future;
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use rac_edge::access::Access;
 use rac_edge::apex::Apex;
 use rac_edge::apps::{Apps, Instances, Node, Table};
+use rac_edge::denial::Denials;
 use rac_edge::feed::{FeedStatus, HostChange};
 use rac_edge::images::{Images, Tokens};
 use rac_edge::metrics::Metrics;
@@ -15,14 +17,21 @@ use rac_edge::reports::Reports;
 use rac_edge::routes::{Change, Routes};
 use rac_edge::server::Server;
 use rac_edge::service::Edge;
-use rac_model::feed::Position;
+use rac_model::feed::{ENV_PURPOSE, Position};
 use rac_model::{AppName, AppSpec, Digest, HostLabel, NodeHost, Route, Tag};
 use rac_runtime::{Fake, PrepareError};
+use rac_seal::Keyring;
+use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
+
+/// The node secret.
+pub const SECRET: &str = "the node secret";
+/// Where nobody listens.
+const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9);
 
 pub struct Rig {
     pub fake: Fake,
@@ -49,14 +58,25 @@ impl Rig {
     }
 
     pub async fn with(fake: Fake) -> Self {
-        Self::start(fake, tempfile::tempdir().unwrap()).await
+        Self::start(fake, tempfile::tempdir().unwrap(), NOBODY, NOBODY).await
     }
 
-    async fn start(fake: Fake, home: tempfile::TempDir) -> Self {
+    /// An edge before this registry, which asks this API.
+    pub async fn before(registry: SocketAddr, api: SocketAddr) -> Self {
+        Self::start(Fake::new(), tempfile::tempdir().unwrap(), registry, api).await
+    }
+
+    async fn start(
+        fake: Fake,
+        home: tempfile::TempDir,
+        registry: SocketAddr,
+        api: SocketAddr,
+    ) -> Self {
         let shutdown = CancellationToken::new();
         let runtime = Arc::new(fake.clone());
         let node = Arc::new(Node {
             name: "here".to_owned(),
+            env_keys: Keyring::derive(SECRET.as_bytes(), ENV_PURPOSE).unwrap(),
             images: Images::new(runtime.clone(), Arc::new(AnyToken)),
             runtime,
             reports: Reports::default(),
@@ -68,13 +88,15 @@ impl Rig {
         let routes = open(&home.path().join("routes.redb")).await;
         let apps = Apps::new(node, routes, shutdown.clone());
         apps.adopt().await.unwrap();
-        let nobody = SocketAddr::from(([127, 0, 0, 1], 9));
+        let denials =
+            Denials::new(reqwest::Client::new(), format!("http://{api}"), SECRET.to_owned());
         let edge = Arc::new(Edge {
             domain: "rac.test".parse().unwrap(),
             address: "rac.test:8080".to_owned(),
             trusted: "".parse().unwrap(),
             apps: apps.clone(),
-            apex: Apex::new(nobody, nobody),
+            access: access(),
+            apex: Apex::new(registry, api, denials),
             feed: watch::channel(FeedStatus::default()).1,
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -98,7 +120,7 @@ impl Rig {
         let fake = self.fake.clone();
         // The store is locked until the last handle on it is gone.
         drop(self);
-        Self::start(fake, home).await
+        Self::start(fake, home, NOBODY, NOBODY).await
     }
 
     /// A release as the feed brings it.
@@ -120,6 +142,11 @@ impl Rig {
         self.changed.send(HostChange { host: host.clone(), route: None }).await.unwrap();
     }
 
+    /// The file that the routes are kept in.
+    pub fn routes_file(&self) -> std::path::PathBuf {
+        self.home.as_ref().unwrap().path().join("routes.redb")
+    }
+
     pub fn status(&self, app: &str) -> NodeHost {
         let status = self.apps.status(&app.parse().unwrap());
         let own = status.hosts.into_iter().find(|host| host.host.as_str() == app);
@@ -136,6 +163,17 @@ impl Drop for Rig {
     fn drop(&mut self) {
         self.shutdown.cancel();
     }
+}
+
+/// The key that the tests' tokens are signed with.
+pub fn token_key() -> &'static KeyPair {
+    static KEY: OnceLock<KeyPair> = OnceLock::new();
+    KEY.get_or_init(|| KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap())
+}
+
+fn access() -> Access {
+    let certificate = CertificateParams::default().self_signed(token_key()).unwrap().pem();
+    Access::new(certificate.as_bytes(), "http://rac.test:8080".parse().unwrap()).unwrap()
 }
 
 /// Opens the routes, as soon as the last work of an earlier edge has let go of them.
