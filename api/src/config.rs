@@ -73,6 +73,11 @@ pub struct Settings {
     #[arg(long, env = "RAC_RECONCILE_INTERVAL", default_value = "30s", global = true, value_parser = interval)]
     pub reconcile_interval: Duration,
 
+    /// How long after its last push an app that nobody has claimed is removed, or `off`
+    /// [default: 24h; off where the domain is localhost]
+    #[arg(long, env = "RAC_UNCLAIMED_TTL", global = true, value_parser = unclaimed_ttl)]
+    pub unclaimed_ttl: Option<UnclaimedTtl>,
+
     /// Where to ask the DNS whose a domain is, such as 127.0.0.1:53 [default: where the system asks]
     #[arg(long, env = "RAC_DNS_SERVER", global = true)]
     pub dns_server: Option<SocketAddr>,
@@ -108,6 +113,15 @@ impl Settings {
         self.domain == "localhost" || self.domain.ends_with(".localhost")
     }
 
+    /// How long an app that nobody has claimed stays; for ever where nothing is said.
+    pub(crate) fn unclaimed_ttl(&self) -> Option<Duration> {
+        match self.unclaimed_ttl {
+            Some(UnclaimedTtl(ttl)) => ttl,
+            None if self.is_local() => None,
+            None => Some(Duration::from_secs(24 * 3600)),
+        }
+    }
+
     /// Where the keys come from that secrets are sealed with.
     pub(crate) fn secrets_key(&self) -> SecretsKey {
         match (&self.secrets_key, &self.secrets_key_file) {
@@ -116,6 +130,21 @@ impl Settings {
             (None, None) => SecretsKey::Home,
         }
     }
+}
+
+/// How long an app that nobody has claimed stays, where it ends at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnclaimedTtl(Option<Duration>);
+
+fn unclaimed_ttl(text: &str) -> Result<UnclaimedTtl, String> {
+    if text == "off" {
+        return Ok(UnclaimedTtl(None));
+    }
+    humantime::parse_duration(text)
+        .ok()
+        .filter(|ttl| *ttl >= Duration::from_secs(1))
+        .map(|ttl| UnclaimedTtl(Some(ttl)))
+        .ok_or_else(|| "write a duration of at least 1s, such as 24h, or off".to_owned())
 }
 
 /// Where the keys come from that secrets are sealed with. It has no `Debug`, so that no log line
@@ -234,6 +263,22 @@ mod tests {
     }
 
     #[test]
+    fn unclaimed_apps_end_only_where_strangers_push() {
+        let ttl = |arguments: &[&str]| {
+            let program = std::iter::once("rac-api");
+            let all = program.chain(arguments.iter().copied());
+            Config::parse_from(all).settings.unclaimed_ttl()
+        };
+        let hours = |hours: u64| Some(Duration::from_secs(hours * 3600));
+        assert_eq!(ttl(&[]), None);
+        assert_eq!(ttl(&["--domain=rac.localhost"]), None);
+        assert_eq!(ttl(&["--domain=rac.example"]), hours(24));
+        assert_eq!(ttl(&["--domain=rac.example", "--unclaimed-ttl=2h"]), hours(2));
+        assert_eq!(ttl(&["--domain=rac.example", "--unclaimed-ttl=off"]), None);
+        assert_eq!(ttl(&["--unclaimed-ttl=1h"]), hours(1));
+    }
+
+    #[test]
     fn a_setting_that_cannot_work_is_refused() {
         for bad in [
             ["--domain", "a_b"],
@@ -243,6 +288,8 @@ mod tests {
             ["--registry-url", "https://127.0.0.1:1"],
             ["--registry-url", "http://registry"],
             ["--reconcile-interval", "1ms"],
+            ["--unclaimed-ttl", "0s"],
+            ["--unclaimed-ttl", "never"],
         ] {
             assert!(Config::try_parse_from(["rac-api", bad[0], bad[1]]).is_err(), "{bad:?}");
         }

@@ -7,6 +7,7 @@ pub mod apps;
 pub mod audit;
 pub mod collaborators;
 pub mod config;
+pub mod denied;
 pub mod domains;
 pub mod env;
 pub mod events;

@@ -2,6 +2,8 @@
 
 mod address;
 mod apps;
+mod claims;
+mod collaborators;
 mod commands;
 mod config;
 mod denial;
@@ -14,6 +16,8 @@ mod health;
 mod hook;
 mod logs;
 mod openapi;
+mod previews;
+mod releases;
 mod sse;
 mod token;
 
@@ -51,6 +55,10 @@ fn endpoints() -> Vec<Endpoint> {
         env::endpoints(),
         events::endpoints(),
         logs::endpoints(),
+        claims::endpoints(),
+        collaborators::endpoints(),
+        previews::endpoints(),
+        releases::endpoints(),
         openapi::endpoints_of_its_own(),
     ];
     parts.into_iter().flatten().collect()

@@ -19,12 +19,13 @@ use tracing::{Instrument as _, info_span, warn};
 
 use crate::clock;
 use crate::db::events::{self, End, Queued};
-use crate::db::{Db, DbError, releases, routes, usage};
+use crate::db::{Db, DbError, denied, releases, routes, tombstones, usage};
 use crate::image::{self, Bounds};
 use crate::lease::{Fence, Lease};
 use crate::metrics::Metrics;
 use crate::registry::{Registry, RegistryError};
 use crate::release::{Ledger, Push, Recorded, Unless};
+use crate::tags::{TagError, Tags};
 use event::Pushed;
 
 /// How many events are worked on at once.
@@ -38,6 +39,8 @@ const MAX_FAILURES: u64 = 5;
 /// Where the registry is younger than this in its event, its tag may not have been written yet;
 /// where it is older, the tag tells who came last.
 const FRESH: i64 = 5_000;
+/// When to look again at a tag that is not written yet, in milliseconds.
+const LOOK_AGAIN: i64 = 200;
 /// How long what is done or given up is remembered.
 const MEMORY: i64 = 7 * 24 * 3600 * 1000;
 /// How often what is too old is forgotten.
@@ -50,6 +53,7 @@ pub(crate) struct Ingest {
     pub(crate) registry: Registry,
     pub(crate) bounds: Bounds,
     pub(crate) ledger: Ledger,
+    pub(crate) tags: Tags,
     pub(crate) metrics: Metrics,
     pub(crate) lease: Lease,
     /// Told of when an event was stored.
@@ -76,6 +80,15 @@ impl TryError {
             Self::Db(error) => error.is_passing(),
             Self::Registry(error) => matches!(error, RegistryError::Down(_)),
             Self::TooLong => false,
+        }
+    }
+}
+
+impl From<TagError> for TryError {
+    fn from(error: TagError) -> Self {
+        match error {
+            TagError::Db(error) => Self::Db(error),
+            TagError::Registry(error) => Self::Registry(error),
         }
     }
 }
@@ -198,31 +211,47 @@ impl Ingest {
         let Some(pushed) = Pushed::read(&event.body) else {
             return Ok(Tried::Done("nothing to release"));
         };
-        let Pushed { app, tag, digest, at } = &pushed;
-        let newest = releases::newest_push(self.db.reader(), app, tag).await?;
-        if newest.as_ref().is_some_and(|newest| newest.digest == *digest) {
+        let Pushed { app, tag, digest, at, by } = pushed;
+        let newest = releases::newest_push(self.db.reader(), &app, &tag).await?;
+        if newest.as_ref().is_some_and(|n| n.digest == digest && n.pushed_at >= at) {
             return Ok(Tried::Done("released already"));
         }
-        let in_order = newest.as_ref().is_none_or(|newest| newest.pushed_at <= *at);
-        let fresh = clock::now().saturating_sub(*at) < FRESH;
+        let in_order = newest.as_ref().is_none_or(|newest| newest.pushed_at <= at);
+        let fresh = clock::now().saturating_sub(at) < FRESH;
+        // Its tag may have been put back before anybody told of who pushed.
+        let denied = denied::is(self.db.reader(), &app, &tag, &digest).await?;
         let mut unless = Unless::PushedLater;
-        if !(fresh && in_order) {
+        if !(in_order && (fresh || denied)) {
             unless = Unless::NewerThan(newest.map(|newest| newest.number));
-            if self.registry.tag(app, tag).await? != Some(*digest) {
+            if self.registry.tag(&app, &tag).await? != Some(digest) {
                 return Ok(not_the_tags(event));
             }
         }
-        let image = image::read(&self.registry, self.bounds, app, digest).await?;
-        let push =
-            Push { app: app.clone(), tag: tag.clone(), digest: *digest, pushed_at: *at, image };
-        Ok(match self.ledger.record(&push, unless).await? {
+        let image = image::read(&self.registry, self.bounds, &app, &digest).await?;
+        let push = Push { app, tag, digest, pushed_at: at, by, image };
+        match self.ledger.record(&push, unless).await? {
             Recorded::Release(_) => {
                 self.metrics.releases.inc();
-                Tried::Done("released")
+                if denied {
+                    self.tags.registry.put_tag(&push.app, &push.tag, &digest).await?;
+                }
+                Ok(Tried::Done("released"))
             }
-            Recorded::Same => Tried::Done("released already"),
-            Recorded::Overtaken => Tried::Later("another push came first", clock::now()),
-        })
+            Recorded::Same => Ok(Tried::Done("released already")),
+            Recorded::Denied => self.take_off(event, &push).await,
+            Recorded::Overtaken => Ok(Tried::Later("another push came first", clock::now())),
+        }
+    }
+
+    /// Takes the registry's tag off what was denied. The registry tells of a push before it writes
+    /// the tag, so the tag may not stand there yet.
+    async fn take_off(&self, event: &Queued, push: &Push) -> Result<Tried, TryError> {
+        let was_there = self.tags.take_off(&push.app, &push.tag, &push.digest).await?;
+        let now = clock::now();
+        if was_there || now >= event.received_at.saturating_add(FRESH) {
+            return Ok(Tried::Done("denied"));
+        }
+        Ok(Tried::Later("denied, and the tag is not written yet", now.saturating_add(LOOK_AGAIN)))
     }
 
     /// Forgets what is too old, until `shutdown`.
@@ -249,6 +278,8 @@ impl Ingest {
         events::prune(&mut tx, before).await?;
         routes::prune(&mut tx, before).await?;
         usage::prune(&mut tx, before).await?;
+        denied::prune(&mut tx, before).await?;
+        tombstones::prune(&mut tx, clock::now()).await?;
         tx.commit().await.map_err(DbError::during("forget what is too old"))
     }
 }

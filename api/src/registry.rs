@@ -1,7 +1,8 @@
-//! What the API reads from the registry, each answer with a limit in bytes and in time.
+//! What the API reads from the registry and keeps in order there, each answer with a limit in bytes
+//! and in time.
 //!
-//! A client crate for registries reads whole bodies whatever their length; these four requests are
-//! made by hand instead.
+//! A client crate for registries reads whole bodies whatever their length; these requests are made
+//! by hand instead.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use rac_model::{AppName, Digest, Tag};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, LINK};
 use reqwest::{Client, Method, Response, StatusCode, Url};
 use serde::Deserialize;
+use serde_json::json;
 
 use crate::token::{Access, SignError, Signer};
 
@@ -28,6 +30,9 @@ pub(crate) const DOCKER_LIST: &str = "application/vnd.docker.distribution.manife
 pub(crate) const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 /// Everything that a tag can be put on.
 pub(crate) const MANIFESTS: [&str; 4] = [OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST];
+
+/// The name that RAC itself goes by in the registry.
+pub(crate) const RAC: &str = "rac-api";
 
 /// A handle to the registry.
 #[derive(Clone)]
@@ -143,6 +148,55 @@ impl Registry {
         }
     }
 
+    /// Puts the tag on the manifest with this digest.
+    pub(crate) async fn put_tag(
+        &self,
+        app: &AppName,
+        tag: &Tag,
+        digest: &Digest,
+    ) -> Result<(), RegistryError> {
+        let Manifest { media_type, body } = self.manifest(app, digest).await?;
+        self.put(app, tag, media_type, body).await
+    }
+
+    async fn put(
+        &self,
+        app: &AppName,
+        tag: &Tag,
+        media_type: String,
+        body: Vec<u8>,
+    ) -> Result<(), RegistryError> {
+        let path = format!("/v2/{app}/manifests/{tag}");
+        let request = self.request(Method::PUT, &path, &[Access::keep(app)])?;
+        let response = request.header(CONTENT_TYPE, media_type).body(body).send().await;
+        check(response.map_err(down)?, || format!("tag {app}:{tag}")).map(drop)
+    }
+
+    /// Removes the manifest with this digest, and with it every tag that stands on it.
+    pub(crate) async fn delete(&self, app: &AppName, digest: &Digest) -> Result<(), RegistryError> {
+        let path = format!("/v2/{app}/manifests/{digest}");
+        let request = self.request(Method::DELETE, &path, &[Access::keep(app)])?;
+        let response = request.send().await.map_err(down)?;
+        match check(response, || format!("manifest {app}@{digest}")) {
+            Err(RegistryError::Missing(_)) => Ok(()),
+            response => response.map(drop),
+        }
+    }
+
+    /// Removes the tag, and leaves what it stands on.
+    ///
+    /// Distribution 2.8 has no request for that. What goes with a manifest that is deleted are the
+    /// tags on it: so the tag is put on a manifest of its own first.
+    pub(crate) async fn remove_tag(&self, app: &AppName, tag: &Tag) -> Result<(), RegistryError> {
+        if self.tag(app, tag).await?.is_none() {
+            return Ok(());
+        }
+        let own = nothing(app, tag);
+        let digest = Digest::of(&own);
+        self.put(app, tag, OCI_INDEX.to_owned(), own).await?;
+        self.delete(app, &digest).await
+    }
+
     /// The repositories, a page at a time: `from` is the `next` of the page before.
     pub(crate) async fn repositories(&self, from: Option<&str>) -> Result<Page, RegistryError> {
         #[derive(Deserialize)]
@@ -151,7 +205,7 @@ impl Registry {
         }
         let first = format!("/v2/_catalog?n={PAGE}");
         let (body, next) = self.list(from.unwrap_or(&first), Access::catalog()).await?;
-        let catalog: Catalog = json(&body)?;
+        let catalog: Catalog = read_json(&body)?;
         Ok(Page { names: catalog.repositories.unwrap_or_default(), next })
     }
 
@@ -168,7 +222,7 @@ impl Registry {
         let first = format!("/v2/{app}/tags/list");
         match self.list(from.unwrap_or(&first), Access::pull(app)).await {
             Ok((body, next)) => {
-                let tags: Tags = json(&body)?;
+                let tags: Tags = read_json(&body)?;
                 Ok(Page { names: tags.tags.unwrap_or_default(), next })
             }
             // A repository of which every tag was deleted is listed all the same.
@@ -198,9 +252,23 @@ impl Registry {
     ) -> Result<reqwest::RequestBuilder, RegistryError> {
         let wrong = |_| RegistryError::Wrong(format!("{path} is no path"));
         let url = self.base.join(path).map_err(wrong)?;
-        let token = self.signer.sign("rac-api", access)?;
+        let token = self.signer.sign(RAC, access)?;
         Ok(self.http.request(method, url).bearer_auth(token.jwt))
     }
+}
+
+/// What a tag stands on for the moment before it is removed.
+fn nothing(app: &AppName, tag: &Tag) -> Vec<u8> {
+    let index = json!({
+        "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [],
+        "annotations": { "rac.removed": format!("{app}:{tag}") },
+    });
+    index.to_string().into_bytes()
+}
+
+/// Whether the tag stands on that: RAC was interrupted when it removed the tag.
+pub(crate) fn is_nothing(app: &AppName, tag: &Tag, digest: &Digest) -> bool {
+    Digest::of(&nothing(app, tag)) == *digest
 }
 
 fn down(error: reqwest::Error) -> RegistryError {
@@ -240,7 +308,7 @@ fn verified(digest: &Digest, body: &[u8]) -> Result<(), RegistryError> {
     Err(RegistryError::Wrong(format!("what it has as {digest} is something else")))
 }
 
-fn json<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, RegistryError> {
+fn read_json<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, RegistryError> {
     serde_json::from_slice(body).map_err(|error| RegistryError::Wrong(error.to_string()))
 }
 

@@ -1,17 +1,47 @@
-//! Recording a release: one transaction that writes it, moves the routes that follow it, and
-//! numbers the changes for the feed.
+//! Recording a release: one transaction that finds out whether whoever pushed had the right to,
+//! writes it, moves the routes that follow it, and numbers the changes for the feed.
+
+mod lead;
+mod rights;
+
+use std::time::Duration;
 
 use rac_model::{AppName, Digest, HostLabel, Tag, UserName};
 use sqlx::AnyConnection;
 use tracing::info;
 
 use crate::clock;
+use crate::db::audit::{self, Entry};
 use crate::db::releases::ReleaseRow;
-use crate::db::{Db, DbError, Transaction, apps, releases, routes, twice};
+use crate::db::{Db, DbError, Transaction, apps, denied, releases, routes, tombstones, twice};
+use crate::expiry;
 use crate::feed::Changes;
 pub use crate::image::{Image, Refusal};
 use crate::lease::Fence;
 use crate::settings::Vault;
+pub use lead::LeadError;
+use rights::Right;
+
+/// Who pushed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum By {
+    /// This account, as the registry says.
+    User(UserName),
+    /// Somebody who was not logged in.
+    Nobody,
+    /// Somebody: the registry has the push, and nobody told of it.
+    Unknown,
+}
+
+impl By {
+    /// The account, where it is known.
+    pub fn user(&self) -> Option<&UserName> {
+        match self {
+            Self::User(user) => Some(user),
+            Self::Nobody | Self::Unknown => None,
+        }
+    }
+}
 
 /// A push that is to become a release.
 #[derive(Debug, Clone)]
@@ -24,6 +54,8 @@ pub struct Push {
     pub digest: Digest,
     /// When the registry took it, in milliseconds since 1970.
     pub pushed_at: i64,
+    /// By whom.
+    pub by: By,
     /// What it is.
     pub image: Result<Image, Refusal>,
 }
@@ -44,6 +76,8 @@ pub enum Recorded {
     Release(u64),
     /// Nothing: the tag's newest release has the same digest.
     Same,
+    /// Nothing: whoever pushed has no right to. The registry's tag stands on it all the same.
+    Denied,
     /// Nothing: the tag has moved on. Ask the registry where it stands.
     Overtaken,
 }
@@ -54,6 +88,7 @@ pub struct Ledger {
     db: Db,
     changes: Changes,
     vault: Vault,
+    unclaimed_ttl: Option<Duration>,
     fence: Option<Fence>,
 }
 
@@ -61,7 +96,12 @@ impl Ledger {
     /// A ledger in `db` that tells `changes` of every change to the routes, and seals in `vault`
     /// what releases run with.
     pub fn new(db: Db, changes: Changes, vault: Vault) -> Self {
-        Self { db, changes, vault, fence: None }
+        Self { db, changes, vault, unclaimed_ttl: None, fence: None }
+    }
+
+    /// The same ledger, in which apps that belong to nobody end after `ttl`.
+    pub fn ending_after(self, ttl: Option<Duration>) -> Self {
+        Self { unclaimed_ttl: ttl, ..self }
     }
 
     /// The same ledger, for work that one API does at a time.
@@ -69,7 +109,7 @@ impl Ledger {
         Self { fence: Some(fence), ..self.clone() }
     }
 
-    async fn begin(&self) -> Result<Transaction, DbError> {
+    pub(crate) async fn begin(&self) -> Result<Transaction, DbError> {
         let mut tx = self.db.write().await?;
         if let Some(fence) = self.fence {
             fence.check(&mut tx).await?;
@@ -77,7 +117,8 @@ impl Ledger {
         Ok(tx)
     }
 
-    /// Records `push`, unless the tag has moved on. Recording twice is recording once.
+    /// Records `push`, unless the tag has moved on, or whoever pushed has no right to. Recording
+    /// twice is recording once.
     ///
     /// # Errors
     /// The database fails, and nothing is recorded.
@@ -86,34 +127,95 @@ impl Ledger {
     }
 
     async fn record_once(&self, push: &Push, unless: Unless) -> Result<Recorded, DbError> {
+        let now = clock::now();
         let mut tx = self.begin().await?;
         let newest = releases::newest_push(&mut *tx, &push.app, &push.tag).await?;
-        if newest.as_ref().is_some_and(|newest| newest.digest == push.digest) {
+        if let Some(newest) = &newest
+            && is_same(&mut tx, push, newest).await?
+        {
             return Ok(Recorded::Same);
         }
-        let overtaken = match unless {
-            Unless::PushedLater => {
-                newest.as_ref().is_some_and(|newest| newest.pushed_at > push.pushed_at)
-            }
-            Unless::NewerThan(seen) => newest.as_ref().map(|newest| newest.number) != seen,
-        };
-        if overtaken {
+        let right = rights::of(&mut tx, push, now).await?;
+        if right == Right::Nothing {
+            return self.deny(tx, push, now).await;
+        }
+        if is_overtaken(push, newest.as_ref(), unless) {
             return Ok(Recorded::Overtaken);
         }
         // The registry says that this is the newer one, whatever its clock said.
         let pushed_at =
             newest.map_or(push.pushed_at, |newest| newest.pushed_at.max(push.pushed_at));
+        if let Right::Return { owner, last_release } = right {
+            bring_back(&mut tx, &push.app, &owner, last_release, now).await?;
+        }
+        denied::remove(&mut tx, &push.app, &push.tag, &push.digest).await?;
         let number = apps::next_release(&mut tx, &push.app, Some(pushed_at)).await?;
-        let mut release = row(push, number, pushed_at);
+        let mut release = row(push, number, pushed_at, now);
         self.take_settings(&mut tx, &push.app, &mut release).await?;
         releases::insert(&mut tx, &push.app, &release).await?;
         let moved = move_routes(&mut tx, &push.app, &release).await?;
+        let moved = self.put_off_end(&mut tx, &push.app, Some(&push.tag), now).await?.or(moved);
+        audit::append(&mut tx, &entry(push, &release), now).await?;
         tx.commit().await.map_err(DbError::during("commit a release"))?;
         if let Some(seq) = moved {
             self.tell(seq);
         }
         log(push, number);
         Ok(Recorded::Release(number))
+    }
+
+    /// Notes that `push` is no release, and that somebody tried.
+    async fn deny(&self, mut tx: Transaction, push: &Push, now: i64) -> Result<Recorded, DbError> {
+        let Push { app, tag, digest, by, .. } = push;
+        if denied::add(&mut tx, app, tag, digest, now).await? {
+            let who = by.user().map_or("somebody", UserName::as_str);
+            let message = format!("{who} pushed `{tag}` ({digest}) without the right to");
+            let entry = Entry {
+                kind: "push.denied",
+                actor: by.user(),
+                app: Some(app),
+                account: None,
+                message,
+            };
+            audit::append(&mut tx, &entry, now).await?;
+            info!(app.name = %app, release.tag = %tag, image.digest = %digest, by = who, "Denied a push");
+        }
+        tx.commit().await.map_err(DbError::during("deny a push"))?;
+        Ok(Recorded::Denied)
+    }
+
+    /// Lets an app that belongs to nobody end anew, counted from `now`, when `tag` was pushed.
+    /// Returns the number of the last change.
+    pub(crate) async fn put_off_end(
+        &self,
+        tx: &mut AnyConnection,
+        app: &AppName,
+        tag: Option<&Tag>,
+        now: i64,
+    ) -> Result<Option<u64>, DbError> {
+        let Some(row) = apps::find(&mut *tx, app).await? else { return Ok(None) };
+        if row.owner.is_some() {
+            return Ok(None);
+        }
+        let live = self.live(&mut *tx, app).await?.and_then(|live| live.spec?.ttl);
+        let ends_at = expiry::ends_at(now, self.unclaimed_ttl, live, tag);
+        if ends_at == row.expires_at {
+            return Ok(None);
+        }
+        apps::set_expires_at(&mut *tx, app, ends_at).await?;
+        routes::touch(tx, app, now).await
+    }
+
+    /// The release that the app's own host leads to.
+    pub(crate) async fn live(
+        &self,
+        tx: &mut AnyConnection,
+        app: &AppName,
+    ) -> Result<Option<ReleaseRow>, DbError> {
+        match routes::release_at(&mut *tx, &HostLabel::of_app(app)).await? {
+            Some(number) => releases::find(&mut *tx, app, number).await,
+            None => Ok(None),
+        }
     }
 
     /// Makes a release of the live release's image with the settings as they are now, and leads the
@@ -129,14 +231,12 @@ impl Ledger {
         actor: Option<&UserName>,
         now: i64,
     ) -> Result<Option<Rereleased>, DbError> {
-        let host = HostLabel::of_app(app);
-        let Some(number) = routes::release_at(&mut *tx, &host).await? else { return Ok(None) };
-        let Some(live) = releases::find(&mut *tx, app, number).await? else { return Ok(None) };
-        self.release_again(tx, app, &host, live, actor, now).await.map(Some)
+        let Some(live) = self.live(&mut *tx, app).await? else { return Ok(None) };
+        self.release_again(tx, app, &HostLabel::of_app(app), live, actor, now).await.map(Some)
     }
 
     /// Makes a release of the image of `source`, with the settings as they are now, for `host`.
-    async fn release_again(
+    pub(crate) async fn release_again(
         &self,
         tx: &mut AnyConnection,
         app: &AppName,
@@ -186,8 +286,74 @@ pub struct Rereleased {
     pub seq: u64,
 }
 
-fn row(push: &Push, number: u64, pushed_at: i64) -> ReleaseRow {
-    let recorded_at = clock::now();
+/// Whether `push` is what `newest`, the newest push of its tag, was, and there is nothing to do.
+///
+/// A push promises that it is served: one that comes later than a rollback, or than the removal of
+/// the tag's preview, is a new one, also of the same image.
+async fn is_same(
+    tx: &mut AnyConnection,
+    push: &Push,
+    newest: &ReleaseRow,
+) -> Result<bool, DbError> {
+    if newest.digest != push.digest {
+        return Ok(false);
+    }
+    let is_later = match push.by {
+        By::Unknown => !push.tag.is_latest(),
+        By::User(_) | By::Nobody => push.pushed_at > newest.pushed_at,
+    };
+    if newest.refused.is_some() || !is_later {
+        return Ok(true);
+    }
+    match routes::release_at(&mut *tx, &follower(&push.app, &push.tag)).await? {
+        Some(number) => {
+            let served = releases::find(&mut *tx, &push.app, number).await?;
+            Ok(served.is_some_and(|served| served.digest == push.digest))
+        }
+        None => Ok(false),
+    }
+}
+
+/// The host label that follows `tag` before all others.
+fn follower(app: &AppName, tag: &Tag) -> HostLabel {
+    if tag.is_latest() { HostLabel::of_app(app) } else { HostLabel::of_preview(tag, app) }
+}
+
+fn is_overtaken(push: &Push, newest: Option<&ReleaseRow>, unless: Unless) -> bool {
+    match unless {
+        Unless::PushedLater => newest.is_some_and(|newest| newest.pushed_at > push.pushed_at),
+        Unless::NewerThan(seen) => newest.map(|newest| newest.number) != seen,
+    }
+}
+
+/// Makes the app of a name that was kept for `owner`, as theirs.
+async fn bring_back(
+    tx: &mut AnyConnection,
+    app: &AppName,
+    owner: &UserName,
+    last_release: u64,
+    now: i64,
+) -> Result<(), DbError> {
+    apps::create(&mut *tx, app, last_release, now).await?;
+    apps::claim(&mut *tx, app, owner, now).await?;
+    tombstones::remove(&mut *tx, app).await?;
+    let message = format!("{owner} pushed {app}, which was kept for them, and it is theirs again");
+    let entry =
+        Entry { kind: "app.claimed", actor: Some(owner), app: Some(app), account: None, message };
+    audit::append(tx, &entry, now).await.map(drop)
+}
+
+fn entry<'a>(push: &'a Push, release: &ReleaseRow) -> Entry<'a> {
+    let (tag, number) = (&push.tag, release.number);
+    let (kind, message) = match &release.refused {
+        None => ("release.created", format!("`{tag}` was pushed: release {number}")),
+        Some(reason) => ("release.refused", format!("`{tag}` was pushed and cannot run: {reason}")),
+    };
+    Entry { kind, actor: push.by.user(), app: Some(&push.app), account: None, message }
+}
+
+fn row(push: &Push, number: u64, pushed_at: i64, recorded_at: i64) -> ReleaseRow {
+    let pushed_by = push.by.user().cloned();
     let (tag, digest) = (push.tag.clone(), push.digest);
     match push.image.clone() {
         Ok(Image { manifest, size, spec, findings }) => ReleaseRow {
@@ -201,7 +367,7 @@ fn row(push: &Push, number: u64, pushed_at: i64) -> ReleaseRow {
             refused: None,
             spec: Some(spec),
             findings,
-            pushed_by: None,
+            pushed_by,
             cause: "push".to_owned(),
             env: None,
             scale_max: None,
@@ -217,7 +383,7 @@ fn row(push: &Push, number: u64, pushed_at: i64) -> ReleaseRow {
             refused: Some(reason),
             spec: None,
             findings: Vec::new(),
-            pushed_by: None,
+            pushed_by,
             cause: "push".to_owned(),
             env: None,
             scale_max: None,

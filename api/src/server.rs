@@ -18,6 +18,7 @@ use tracing::{info, warn};
 use crate::config::Settings;
 use crate::db::{Db, DbError};
 use crate::domains::{DnsError, Domains};
+use crate::expiry::Expiry;
 use crate::feed::{self, Changes};
 use crate::home::{Home, HomeError};
 use crate::http::{self, Streams};
@@ -28,11 +29,14 @@ use crate::lease::{Lease, Pace};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::nodes::Nodes;
+use crate::ownership::Ownership;
 use crate::reconcile::Reconciler;
 use crate::registry::Registry;
 use crate::registry_config;
 use crate::release::Ledger;
+use crate::retention::Retention;
 use crate::settings::Vault;
+use crate::tags::Tags;
 use crate::token::{SignError, Signer};
 use crate::urls::Urls;
 
@@ -133,7 +137,8 @@ impl Server {
         let (changes, urls) = (Changes::new(), Urls::new(settings));
         let parts = Parts {
             lease: Lease::new(db.clone(), Pace::USUAL),
-            ledger: Ledger::new(db.clone(), changes.clone(), vault.clone()),
+            ledger: Ledger::new(db.clone(), changes.clone(), vault.clone())
+                .ending_after(settings.unclaimed_ttl()),
             domains: Domains::new(db.clone(), urls.clone(), settings.dns_server)?,
             db,
             registry: Registry::new(settings.registry_url.clone(), Arc::clone(&signer))?,
@@ -194,11 +199,13 @@ impl Server {
 impl Parts {
     fn spawn_tasks(&self, shutdown: &CancellationToken) -> TaskTracker {
         let ledger = self.ledger.clone();
+        let tags = self.tags();
         let ingest = Ingest {
             db: self.db.clone(),
             registry: self.registry.clone(),
             bounds: self.bounds,
             ledger: ledger.clone(),
+            tags: tags.clone(),
             metrics: self.metrics.clone(),
             lease: self.lease.clone(),
             stored: Arc::clone(&self.stored),
@@ -209,6 +216,8 @@ impl Parts {
             registry: self.registry.clone(),
             bounds: self.bounds,
             ledger,
+            tags,
+            strange: Arc::default(),
             metrics: self.metrics.clone(),
             lease: self.lease.clone(),
             interval: self.reconcile_interval,
@@ -229,7 +238,22 @@ impl Parts {
         tasks.spawn(ingest.prune(shutdown.clone()));
         tasks.spawn(reconciler.clone().run(shutdown.clone()));
         tasks.spawn(reconciler.watch(shutdown.clone()));
+        let (db, lease) = (self.db.clone(), self.lease.clone());
+        tasks.spawn(Expiry { db, ownership: self.ownership(), lease }.run(shutdown.clone()));
+        tasks.spawn(self.retention().run(shutdown.clone()));
         tasks
+    }
+
+    fn ownership(&self) -> Ownership {
+        Ownership { db: self.db.clone(), ledger: self.ledger.clone(), tags: self.tags() }
+    }
+
+    fn retention(&self) -> Retention {
+        Retention { db: self.db.clone(), tags: self.tags(), lease: self.lease.clone() }
+    }
+
+    fn tags(&self) -> Tags {
+        Tags { db: self.db.clone(), registry: self.registry.clone() }
     }
 
     /// What handlers can take.
@@ -242,6 +266,9 @@ impl Parts {
             .app_data(Data::new(self.nodes.clone()))
             .app_data(Data::new(self.changes.clone()))
             .app_data(Data::new(self.ledger.clone()))
+            .app_data(Data::new(self.ownership()))
+            .app_data(Data::new(self.tags()))
+            .app_data(Data::new(self.retention()))
             .app_data(Data::new(self.metrics.clone()))
             .app_data(Data::new(self.urls.clone()))
             .app_data(Data::new(self.vault.clone()))

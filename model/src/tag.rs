@@ -3,6 +3,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+/// How RAC's own tags begin.
+const PIN: &str = "_rac.";
+
 /// A tag, as the [distribution specification](https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests)
 /// has it: `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -30,6 +33,23 @@ impl Tag {
     /// Whether this is the tag that an app's own URL follows.
     pub fn is_latest(&self) -> bool {
         self.0 == "latest"
+    }
+
+    /// RAC's own tag that keeps the image of a release in the registry: `_rac.7`. Clients neither
+    /// see nor set one.
+    pub fn pin(release: u64) -> Self {
+        Self(format!("{PIN}{release}"))
+    }
+
+    /// The same for the manifest that runs, where an index was pushed: the registry's garbage
+    /// collection does not see what a tagged index refers to.
+    pub fn pin_of_image(release: u64) -> Self {
+        Self(format!("{PIN}{release}.image"))
+    }
+
+    /// Whether it is one of RAC's own.
+    pub fn is_pin(&self) -> bool {
+        self.0.starts_with(PIN)
     }
 
     /// The tag as text.
@@ -76,6 +96,14 @@ impl fmt::Display for Tag {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tag_of_racs_own_is_one_and_known_as_such() {
+        let pin = Tag::pin(7);
+        assert_eq!(pin.as_str().parse(), Ok(pin.clone()));
+        assert!(pin.is_pin());
+        assert!(!Tag::latest().is_pin() && !"_racing".parse::<Tag>().unwrap().is_pin());
+    }
 
     #[test]
     fn a_tag_is_what_the_distribution_specification_says() {

@@ -1,5 +1,6 @@
 //! What the registry told.
 
+use rac_model::AppName;
 use sqlx::AnyConnection;
 use sqlx::any::AnyExecutor;
 
@@ -158,6 +159,25 @@ pub async fn waiting(db: impl AnyExecutor<'_>) -> Result<u64, DbError> {
         .await
         .map_err(DbError::during("count the queue"))?;
     count(&row, "waiting")
+}
+
+/// Whether an event about `app` that came until `now` waits.
+///
+/// # Errors
+/// The database fails.
+pub async fn waits_for(db: impl AnyExecutor<'_>, app: &AppName, now: i64) -> Result<bool, DbError> {
+    // The body is JSON as RAC writes it, without spaces, and no app's name has a letter that means
+    // something to `like`.
+    let row = sqlx::query(
+        "select event_id from event
+         where state = 'queued' and received_at <= $1 and body like $2 limit 1",
+    )
+    .bind(now)
+    .bind(format!(r#"%"repository":"{app}"%"#))
+    .fetch_optional(db)
+    .await
+    .map_err(DbError::during("look into the queue"))?;
+    Ok(row.is_some())
 }
 
 /// Forgets events that ended before `before`.

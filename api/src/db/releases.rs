@@ -176,6 +176,244 @@ pub async fn page(
     rows.iter().map(release).collect()
 }
 
+/// The newest release of a tag that can run, pushed or made by a change of settings.
+///
+/// # Errors
+/// The database fails.
+pub async fn newest_runnable(
+    db: impl AnyExecutor<'_>,
+    app: &AppName,
+    tag: &Tag,
+) -> Result<Option<ReleaseRow>, DbError> {
+    let row = sqlx::query(
+        "select * from release
+         where app_name = $1 and tag = $2 and refused is null and pinned >= 0
+         order by number desc limit 1",
+    )
+    .bind(app.as_str())
+    .bind(tag.as_str())
+    .fetch_optional(db)
+    .await
+    .map_err(DbError::during("read the newest release"))?;
+    row.as_ref().map(release).transpose()
+}
+
+/// The newest release before `live` that can run and is not the same: of another image, or with a
+/// change of settings in between.
+///
+/// # Errors
+/// The database fails.
+pub async fn before(
+    db: impl AnyExecutor<'_>,
+    app: &AppName,
+    live: &ReleaseRow,
+) -> Result<Option<ReleaseRow>, DbError> {
+    let row = sqlx::query(
+        "select * from release
+         where app_name = $1 and number < $2 and refused is null and pinned >= 0
+             and (digest <> $3 or exists (
+                 select 1 from release as later
+                 where later.app_name = release.app_name and later.cause = 'settings'
+                     and later.number > release.number and later.number <= $4))
+         order by number desc limit 1",
+    )
+    .bind(app.as_str())
+    .bind(bigint(live.number))
+    .bind(live.digest.to_string())
+    .bind(bigint(live.number))
+    .fetch_optional(db)
+    .await
+    .map_err(DbError::during("look for the release before"))?;
+    row.as_ref().map(release).transpose()
+}
+
+/// What retention looks at of a release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptRow {
+    /// Its number.
+    pub number: u64,
+    /// Its tag.
+    pub tag: Tag,
+    /// What was pushed.
+    pub digest: Digest,
+    /// The manifest that runs.
+    pub image: Option<Digest>,
+    /// Whether it was pushed, and not made by a change of settings.
+    pub pushed: bool,
+    /// Whether it can run.
+    pub runs: bool,
+    /// How it stands with the registry.
+    pub pin: Pin,
+}
+
+/// How it stands with a release's image in the registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pin {
+    /// It may not be kept yet.
+    Missing,
+    /// It is kept, or need not be.
+    There,
+    /// It is being removed, and the release with it.
+    Leaving,
+}
+
+impl Pin {
+    fn number(self) -> i64 {
+        match self {
+            Self::Missing => 0,
+            Self::There => 1,
+            Self::Leaving => -1,
+        }
+    }
+}
+
+/// All releases of `app`, the newest first, with those that are being removed.
+///
+/// # Errors
+/// The database fails.
+pub async fn kept(db: impl AnyExecutor<'_>, app: &AppName) -> Result<Vec<KeptRow>, DbError> {
+    let rows = sqlx::query(
+        "select number, tag, digest, image, cause, refused, pinned from release
+         where app_name = $1 order by number desc",
+    )
+    .bind(app.as_str())
+    .fetch_all(db)
+    .await
+    .map_err(DbError::during("read what is kept"))?;
+    let kept = |row: &AnyRow| {
+        Ok(KeptRow {
+            number: count(row, "number")?,
+            tag: parse(row, "tag")?,
+            digest: parse(row, "digest")?,
+            image: parse_optional(row, "image")?,
+            pushed: get::<String>(row, "cause")? == "push",
+            runs: get::<Option<String>>(row, "refused")?.is_none(),
+            pin: match get::<i64>(row, "pinned")? {
+                0 => Pin::Missing,
+                1 => Pin::There,
+                _ => Pin::Leaving,
+            },
+        })
+    };
+    rows.iter().map(kept).collect()
+}
+
+/// Apps with releases that are to be pinned or removed, by name and after `after`.
+///
+/// # Errors
+/// The database fails.
+pub async fn unfinished(
+    db: impl AnyExecutor<'_>,
+    after: &str,
+    limit: u32,
+) -> Result<Vec<AppName>, DbError> {
+    let rows = sqlx::query(
+        "select distinct app_name from release where pinned <> 1 and app_name > $1
+         order by app_name limit $2",
+    )
+    .bind(after)
+    .bind(i64::from(limit))
+    .fetch_all(db)
+    .await
+    .map_err(DbError::during("look for releases to keep"))?;
+    rows.iter().map(|row| parse(row, "app_name")).collect()
+}
+
+/// Says how it stands with a release's image in the registry.
+///
+/// # Errors
+/// The database fails.
+pub async fn set_pin(
+    db: &mut AnyConnection,
+    app: &AppName,
+    number: u64,
+    pin: Pin,
+) -> Result<(), DbError> {
+    // What is being removed never comes back.
+    sqlx::query(
+        "update release set pinned = $1 where app_name = $2 and number = $3 and pinned >= 0",
+    )
+    .bind(pin.number())
+    .bind(app.as_str())
+    .bind(bigint(number))
+    .execute(db)
+    .await
+    .map_err(DbError::during("note what is kept"))?;
+    Ok(())
+}
+
+/// Removes a release that was being removed.
+///
+/// # Errors
+/// The database fails.
+pub async fn remove(db: &mut AnyConnection, app: &AppName, number: u64) -> Result<(), DbError> {
+    sqlx::query("delete from release where app_name = $1 and number = $2 and pinned = -1")
+        .bind(app.as_str())
+        .bind(bigint(number))
+        .execute(db)
+        .await
+        .map_err(DbError::during("remove a release"))?;
+    Ok(())
+}
+
+/// Whether `digest` of `tag` is what a release that is being removed was pushed as.
+///
+/// # Errors
+/// The database fails.
+pub async fn is_leaving(
+    db: impl AnyExecutor<'_>,
+    app: &AppName,
+    tag: &Tag,
+    digest: &Digest,
+) -> Result<bool, DbError> {
+    let row = sqlx::query(
+        "select number from release
+         where app_name = $1 and tag = $2 and digest = $3 and pinned = -1 limit 1",
+    )
+    .bind(app.as_str())
+    .bind(tag.as_str())
+    .bind(digest.to_string())
+    .fetch_optional(db)
+    .await
+    .map_err(DbError::during("look for what is being removed"))?;
+    Ok(row.is_some())
+}
+
+/// Whether any release of `app` that stays needs the manifest `digest`.
+///
+/// # Errors
+/// The database fails.
+pub async fn needs(
+    db: impl AnyExecutor<'_>,
+    app: &AppName,
+    digest: &Digest,
+) -> Result<bool, DbError> {
+    let row = sqlx::query(
+        "select number from release
+         where app_name = $1 and (digest = $2 or image = $3) and pinned >= 0 limit 1",
+    )
+    .bind(app.as_str())
+    .bind(digest.to_string())
+    .bind(digest.to_string())
+    .fetch_optional(db)
+    .await
+    .map_err(DbError::during("look for what is needed"))?;
+    Ok(row.is_some())
+}
+
+/// Removes the environment of every release of `app`: its owner has given it up.
+///
+/// # Errors
+/// The database fails.
+pub async fn forget_env(db: &mut AnyConnection, app: &AppName) -> Result<(), DbError> {
+    sqlx::query("update release set env = null where app_name = $1")
+        .bind(app.as_str())
+        .execute(db)
+        .await
+        .map_err(DbError::during("remove an environment"))?;
+    Ok(())
+}
+
 fn release(row: &AnyRow) -> Result<ReleaseRow, DbError> {
     let spec = get::<Option<String>>(row, "spec")?.map(|spec| serde_json::from_str(&spec));
     let findings: String = get(row, "findings")?;

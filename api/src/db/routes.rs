@@ -1,7 +1,7 @@
 //! Routes, which are the change feed as well.
 
 use rac_model::feed::Removed;
-use rac_model::{AppName, HostLabel, Route};
+use rac_model::{AppName, HostLabel, Route, Tag};
 use sqlx::AnyConnection;
 use sqlx::any::{AnyExecutor, AnyRow};
 
@@ -183,6 +183,29 @@ pub async fn of_releases(
     .await
     .map_err(DbError::during("read routes"))?;
     rows.iter().map(|row| Ok((parse(row, "host")?, count(row, "release_number")?))).collect()
+}
+
+/// The routes of `app`, with the tags of the releases that they lead to, by host label.
+///
+/// # Errors
+/// The database fails.
+pub async fn with_tags(
+    db: impl AnyExecutor<'_>,
+    app: &AppName,
+) -> Result<Vec<(HostLabel, Tag, u64)>, DbError> {
+    let rows = sqlx::query(
+        "select route.host, route.release_number, release.tag
+         from route join release on release.app_name = route.app_name
+             and release.number = route.release_number
+         where route.app_name = $1 order by route.host",
+    )
+    .bind(app.as_str())
+    .fetch_all(db)
+    .await
+    .map_err(DbError::during("read routes"))?;
+    rows.iter()
+        .map(|row| Ok((parse(row, "host")?, parse(row, "tag")?, count(row, "release_number")?)))
+        .collect()
 }
 
 /// Forgets removals older than `before`. An edge that has not heard of them begins anew.

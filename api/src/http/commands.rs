@@ -2,7 +2,7 @@ use actix_web::http::Method;
 use actix_web::web::{Data, Json};
 use rac_model::{App, Commanded};
 
-use super::apps;
+use super::apps::Viewing;
 use super::endpoint::{Caller, Endpoint};
 use crate::access::{Action, Rule};
 use crate::clock;
@@ -11,7 +11,6 @@ use crate::db::{Db, DbError, audit, routes};
 use crate::nodes::{Command, Nodes};
 use crate::problem::ApiError;
 use crate::release::Ledger;
-use crate::urls::Urls;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     let deploy = Rule::App(Action::Deploy);
@@ -37,11 +36,11 @@ pub(super) struct Paths;
 async fn stop(
     caller: Caller,
     db: Data<Db>,
-    urls: Data<Urls>,
+    viewing: Viewing,
     ledger: Data<Ledger>,
 ) -> Result<Json<App>, ApiError> {
     set_stopped(&caller, &db, &ledger, Stopped::Yes).await?;
-    apps::answer(&caller, &db, &urls).await
+    viewing.app(&caller, &caller.app()?.name).await
 }
 
 /// Lets requests wake an app again.
@@ -53,11 +52,11 @@ async fn stop(
 async fn start(
     caller: Caller,
     db: Data<Db>,
-    urls: Data<Urls>,
+    viewing: Viewing,
     ledger: Data<Ledger>,
 ) -> Result<Json<App>, ApiError> {
     set_stopped(&caller, &db, &ledger, Stopped::No).await?;
-    apps::answer(&caller, &db, &urls).await
+    viewing.app(&caller, &caller.app()?.name).await
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -181,6 +181,18 @@ impl Caller {
         self.app.as_ref().ok_or(ApiError::Bug)
     }
 
+    /// Whether they may also do `action` to the app.
+    pub(crate) fn may(&self, action: Action) -> Result<(), ApiError> {
+        access::check(&self.principal, self.role, self.app()?, action).map_err(refused)
+    }
+
+    /// Whether what they have shown is good for giving up their own part in the app.
+    pub(crate) fn may_leave(&self) -> Result<(), ApiError> {
+        let user = self.user()?;
+        let may = user.covers(&self.app()?.name) && user.allows(&[]);
+        may.then_some(()).ok_or_else(|| refused(Refusal::Scope))
+    }
+
     /// The account, where the rule needs one.
     pub(crate) fn user(&self) -> Result<&User, ApiError> {
         self.principal.user().ok_or(ApiError::LoginNeeded)

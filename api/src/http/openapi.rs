@@ -19,7 +19,10 @@ use utoipa::openapi::{Components, Info, License, OpenApi, OpenApiBuilder, Tag};
 use utoipa::{OpenApi as _, ToSchema as _};
 
 use super::endpoint::{Caller, Endpoint};
-use super::{apps, commands, config, domains, endpoints, env, events, logs};
+use super::{
+    apps, claims, collaborators, commands, config, domains, endpoints, env, events, logs, previews,
+    releases,
+};
 use crate::access::Rule;
 use crate::clock;
 use crate::urls::Urls;
@@ -46,6 +49,10 @@ type Part = (&'static str, &'static str, OpenApi);
 fn parts() -> Vec<Part> {
     vec![
         ("apps", "What was pushed, and what answers.", apps::Paths::openapi()),
+        ("claims", "Whose an app is, and who sees it.", claims::Paths::openapi()),
+        ("collaborators", "Whom an app is shared with.", collaborators::Paths::openapi()),
+        ("releases", "What was pushed, and which of it is live.", releases::Paths::openapi()),
+        ("previews", "The URLs of tags.", previews::Paths::openapi()),
         ("commands", "Stopping, starting, and the like.", commands::Paths::openapi()),
         ("logs", "What apps write.", logs::Paths::openapi()),
         ("env", "What apps are run with.", env::Paths::openapi()),

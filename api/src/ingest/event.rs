@@ -2,7 +2,8 @@ use rac_model::{AppName, Digest, Tag};
 use serde::Deserialize;
 
 use crate::clock;
-use crate::registry::MANIFESTS;
+use crate::registry::{MANIFESTS, RAC};
+use crate::release::By;
 
 /// A push of a tag, as the registry tells of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +13,8 @@ pub(crate) struct Pushed {
     pub(crate) digest: Digest,
     /// When, by the registry's clock.
     pub(crate) at: i64,
+    /// By whom, as the token said that the registry took.
+    pub(crate) by: By,
 }
 
 #[derive(Deserialize)]
@@ -19,6 +22,14 @@ struct Event {
     timestamp: String,
     action: String,
     target: Target,
+    #[serde(default)]
+    actor: Actor,
+}
+
+#[derive(Deserialize, Default)]
+struct Actor {
+    #[serde(default)]
+    name: String,
 }
 
 #[derive(Deserialize)]
@@ -32,13 +43,18 @@ struct Target {
 
 impl Pushed {
     /// Reads an event; nothing where it tells of something else (a layer, a pull, a manifest
-    /// without a tag, a name that no app can have).
+    /// without a tag, a name that no app can have, something that RAC does itself).
     pub(crate) fn read(body: &str) -> Option<Self> {
-        let Event { timestamp, action, target } = serde_json::from_str(body).ok()?;
-        let wanted = action == "push" && MANIFESTS.contains(&target.media_type.as_str());
+        let Event { timestamp, action, target, actor } = serde_json::from_str(body).ok()?;
+        let wanted = action == "push"
+            && actor.name != RAC
+            && MANIFESTS.contains(&target.media_type.as_str())
+            && !target.tag.is_pin();
         let at = clock::parse(&timestamp)?;
         let Target { digest, repository: app, tag, .. } = target;
-        wanted.then_some(Self { app, tag, digest, at })
+        // A name that no account can have is nobody's.
+        let by = actor.name.parse().map_or(By::Nobody, By::User);
+        wanted.then_some(Self { app, tag, digest, at, by })
     }
 }
 
@@ -83,6 +99,16 @@ mod tests {
         assert_eq!(pushed.app.as_str(), "shop");
         assert_eq!(pushed.digest, Digest::of(b"x"));
         assert_eq!(clock::rfc3339(pushed.at), "2026-02-03T04:05:06.5Z");
+        assert_eq!(pushed.by, By::Nobody);
+    }
+
+    #[test]
+    fn who_pushed_is_whom_the_token_named() {
+        let by = |name: &str| event(|e| e["actor"] = json!({ "name": name })).map(|p| p.by);
+        assert_eq!(by("ada"), Some(By::User("ada".parse().unwrap())));
+        assert_eq!(by(""), Some(By::Nobody));
+        assert_eq!(by("No Account"), Some(By::Nobody));
+        assert_eq!(by("rac-api"), None, "RAC's own");
     }
 
     #[test]
@@ -93,6 +119,7 @@ mod tests {
         assert_eq!(event(|e| e["target"]["repository"] = "a/b".into()), None);
         assert_eq!(event(|e| e["target"]["repository"] = "admin".into()), None);
         assert_eq!(event(|e| e["target"]["tag"] = Value::Null), None);
+        assert_eq!(event(|e| e["target"]["tag"] = "_rac.7".into()), None);
         assert_eq!(event(|e| e["target"]["digest"] = "sha512:00".into()), None);
         assert_eq!(event(|e| *e = json!([])), None);
     }

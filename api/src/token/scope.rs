@@ -31,6 +31,11 @@ impl Access {
         Self { kind, name: app.to_string(), actions: vec!["pull"] }
     }
 
+    /// Everything on one app's repository: for RAC itself, never for a client.
+    pub(crate) fn keep(app: &AppName) -> Self {
+        Self { actions: vec!["pull", "push", "delete"], ..Self::pull(app) }
+    }
+
     /// Listing all repositories: for RAC itself, never for a client.
     pub(crate) fn catalog() -> Self {
         let kind = "registry".to_owned();

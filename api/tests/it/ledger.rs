@@ -6,7 +6,7 @@ use rac_api::config::SecretsKey;
 use rac_api::feed::Changes;
 use rac_api::home::Home;
 use rac_api::keys::Keys;
-use rac_api::release::{Image, Ledger, Push, Recorded, Unless};
+use rac_api::release::{By, Image, Ledger, Push, Recorded, Unless};
 use rac_api::settings::Vault;
 use rac_model::{AppSpec, Digest};
 use tempfile::TempDir;
@@ -25,7 +25,7 @@ fn push(content: &str, pushed_at: i64) -> Push {
     let (spec, findings) = (AppSpec::default(), Vec::new());
     let image = Ok(Image { manifest: digest, size: 1, spec, findings });
     let (app, tag) = ("shop".parse().unwrap(), "latest".parse().unwrap());
-    Push { app, tag, digest, pushed_at, image }
+    Push { app, tag, digest, pushed_at, by: By::Nobody, image }
 }
 
 #[tokio::test]
