@@ -79,7 +79,7 @@ if [ "$part" = all ] || [ "$part" = lint ]; then
     check cargo fmt --all --check
     # In the profile of everything else, whose build scripts have run then.
     check cargo clippy --release --workspace --all-targets --locked -- -D warnings
-    check shellcheck -x run.sh test.sh .ci/run scripts/*.sh scripts/oci-image scripts/bench
+    check shellcheck -x run.sh test.sh .ci/run scripts/*.sh scripts/oci-image scripts/bench scripts/postgres
 fi
 if [ "$part" = all ] || [ "$part" = unit ]; then
     tests cargo test --release --locked --no-fail-fast --workspace --exclude rac-tests -- "$filter"

@@ -10,26 +10,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use rac_api::db::Db;
 use tempfile::TempDir;
 
-use crate::stack::free_port;
+use crate::ports::free_port;
 
-/// Makes a server, says `ready` once it answers, and takes it away when its input ends: that is
-/// when the process that started it is gone, whatever ended it.
-const SERVER: &str = r#"
-trap "" INT TERM
-dir=$(mktemp -d /tmp/rac-postgres-XXXXXX) && cd "$dir" || exit
-bin=$(ls -d /usr/lib/postgresql/*/bin | tail -n 1)
-"$bin/initdb" -D data -U postgres -A trust -N -E UTF8 --locale=C >log 2>&1 &&
-    "$bin/pg_ctl" -D data -w -l log start -o "-p $1 -F -c listen_addresses=127.0.0.1 \
-        -c unix_socket_directories=$dir -c max_connections=300" >/dev/null 2>&1 &&
-    echo ready || cat log >&2
-cat >/dev/null
-"$bin/pg_ctl" -D data -m immediate stop >/dev/null 2>&1
-cd / && rm -rf "$dir"
-"#;
-
-/// PostgreSQL refuses to run as root.
-const AS_POSTGRES: [&str; 4] =
-    ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"];
+/// Makes a server, says `ready` once it answers, and takes it away when its input ends.
+pub(crate) const SERVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/postgres");
 
 /// A PostgreSQL server, for as long as its input is open.
 struct Server {
@@ -40,23 +24,15 @@ struct Server {
 impl Server {
     fn start() -> Self {
         let port = free_port();
-        let mut command = if is_root() {
-            let [program, arguments @ ..] = AS_POSTGRES;
-            let mut command = Command::new(program);
-            command.args(arguments).arg("sh");
-            command
-        } else {
-            Command::new("sh")
-        };
-        command.args(["-c", SERVER, "sh", &port.to_string()]).current_dir("/");
-        let mut process = command
+        let mut process = Command::new(SERVER)
+            .arg(port.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .expect("start PostgreSQL: is `postgresql` installed?");
+            .expect("start PostgreSQL");
         let mut said = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut said).unwrap();
-        assert_eq!(said, "ready\n", "PostgreSQL does not start");
+        assert_eq!(said, "ready\n", "PostgreSQL does not start: is `postgresql` installed?");
         Self { port, _process: process }
     }
 
@@ -76,11 +52,6 @@ impl Server {
     }
 }
 
-fn is_root() -> bool {
-    let output = Command::new("id").arg("-u").output().unwrap();
-    output.stdout == b"0\n"
-}
-
 /// A database that goes when its test ends.
 pub(crate) struct Database {
     url: String,
@@ -93,13 +64,13 @@ impl Database {
         if on_postgres() { Self::postgres() } else { Self::sqlite() }
     }
 
-    fn sqlite() -> Self {
+    pub(crate) fn sqlite() -> Self {
         let home = TempDir::new().unwrap();
         let url = sqlite_url(&home.path().join("rac.db"));
         Self { url, name: None, _file: Some(home) }
     }
 
-    fn postgres() -> Self {
+    pub(crate) fn postgres() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let server = Server::shared();
         let name = format!("test{}", NEXT.fetch_add(1, Ordering::Relaxed));

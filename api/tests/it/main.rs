@@ -18,6 +18,7 @@ mod image;
 mod lease;
 mod ledger;
 mod limits;
+mod ports;
 mod push;
 mod reconcile;
 mod several;

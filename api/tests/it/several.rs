@@ -26,6 +26,30 @@ async fn several_that_start_at_once_make_one_schema() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_api_writes_at_a_time_and_the_others_wait_for_a_while() {
+    if !on_postgres() {
+        return;
+    }
+    let database = Database::new();
+    let (first, second) = (database.open().await, database.open().await);
+    let holds = first.write().await.unwrap();
+    let waits = tokio::spawn({
+        let second = second.clone();
+        async move { second.write().await.map(drop) }
+    });
+    let waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted
+         and database = (select oid from pg_database where datname = '";
+    let waiting = format!("{waiting}{}')", database.name());
+    eventually("the second one waits", async || database.admin(&waiting) == "1").await;
+    holds.commit().await.unwrap();
+    waits.await.unwrap().unwrap();
+
+    let _holds = first.write().await.unwrap();
+    let error = second.write().await.map(drop).unwrap_err();
+    assert!(error.is_passing(), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_feed_does_not_wait_for_its_heartbeat_to_hear_of_what_another_api_did() {
     if !on_postgres() {
         return;

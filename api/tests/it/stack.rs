@@ -1,9 +1,7 @@
 //! An API with its home in a temporary directory, and the registry beside it.
 
 use std::fs;
-use std::net::TcpListener;
 use std::process::Stdio;
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use clap::Parser as _;
@@ -22,6 +20,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::database::Database;
+pub(crate) use crate::ports::free_port;
 
 /// How long anything may take that a test waits for.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -43,8 +42,11 @@ impl Stack {
 
     /// The same; its reconciler works at this interval, and when the registry comes back.
     pub(crate) fn with_interval(reconcile: &str) -> Self {
+        Self::with(Database::new(), reconcile)
+    }
+
+    pub(crate) fn with(database: Database, reconcile: &str) -> Self {
         let home = TempDir::new().unwrap();
-        let database = Database::new();
         let [api, internal, registry] = [free_port(), free_port(), free_port()];
         let settings = Config::parse_from([
             "rac-api",
@@ -262,20 +264,6 @@ pub(crate) fn eventually<F: AsyncFn() -> bool>(
             sleep(Duration::from_millis(10)).await;
         }
     }
-}
-
-/// A port that nobody listens on, below those that the kernel gives to outgoing connections.
-pub(crate) fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let start = u16::try_from(std::process::id() % 10_000).unwrap();
-    for _ in 0..10_000 {
-        let step = NEXT.fetch_add(1, Ordering::Relaxed);
-        let port = 20_000 + start.wrapping_add(step) % 10_000;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
-    panic!("no port is free");
 }
 
 /// Passes on connections to `port`, until one of them says `stuck`.
