@@ -26,6 +26,7 @@ mod spec;
 mod tag;
 mod user;
 mod version;
+mod whole;
 
 pub use account::{
     Account, ConfigEntry, ConfigList, ConfigValue, CreatedToken, Credentials, DeviceLogin,

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Tag, UserName};
+use crate::{Tag, UserName, whole};
 
 /// What a collaborator may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -141,7 +141,11 @@ pub struct Transfer {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Rollback {
     /// To which release; the one that was live before where it is absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "whole::optional::deserialize"
+    )]
     #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 9007199254740991_i64))]
     pub release: Option<u64>,
 }
@@ -154,6 +158,7 @@ pub enum Promote {
     /// The newest release of a tag.
     Tag(Tag),
     /// The release with a number.
+    #[serde(deserialize_with = "whole::deserialize")]
     Release(u64),
 }
 

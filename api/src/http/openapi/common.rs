@@ -4,10 +4,10 @@ use actix_web::http::Method;
 use rac_model::{AppName, Problem, Tag, UserName};
 use utoipa::openapi::extensions::ExtensionsBuilder;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
-use utoipa::openapi::schema::AdditionalProperties;
+use utoipa::openapi::schema::{AdditionalProperties, SchemaType};
 use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{
-    Content, Header, Ref, RefOr, Required, Response, ResponseBuilder, Schema, Type,
+    Content, Header, ObjectBuilder, Ref, RefOr, Required, Response, ResponseBuilder, Schema, Type,
 };
 use utoipa::{PartialSchema, ToSchema};
 
@@ -48,6 +48,11 @@ pub(super) fn complete(operation: &mut Operation, endpoint: &Endpoint) {
     operation.extensions.get_or_insert_default().merge(rule_text);
     operation.security = Some(security(endpoint.rule));
     add_parameters(operation, endpoint.path);
+    for parameter in operation.parameters.iter_mut().flatten() {
+        if let RefOr::T(parameter) = parameter {
+            never_null(&mut parameter.schema);
+        }
+    }
     for (status, name, _) in ERRORS {
         if is_possible(status, operation, endpoint) {
             let shared = || RefOr::Ref(Ref::from_response_name(*name));
@@ -63,6 +68,30 @@ pub(super) fn complete(operation: &mut Operation, endpoint: &Endpoint) {
             response.content.clear();
             response.content.insert(Problem::MEDIA_TYPE.to_owned(), RefOr::T(problem()));
         }
+    }
+}
+
+/// A parameter can be left out, and cannot be `null`: it is text.
+fn never_null(schema: &mut Option<RefOr<Schema>>) {
+    match schema {
+        Some(RefOr::T(Schema::Object(object))) => {
+            if let SchemaType::Array(types) = &mut object.schema_type {
+                types.retain(|kind| *kind != Type::Null);
+                if let [only] = types.as_slice() {
+                    object.schema_type = SchemaType::Type(only.clone());
+                }
+            }
+        }
+        Some(RefOr::T(Schema::OneOf(one_of))) => {
+            let null = SchemaType::Type(Type::Null);
+            one_of.items.retain(|item| {
+                !matches!(item, RefOr::T(Schema::Object(object)) if object.schema_type == null)
+            });
+            if one_of.items.len() == 1 {
+                *schema = one_of.items.pop();
+            }
+        }
+        _ => {}
     }
 }
 
@@ -157,6 +186,8 @@ fn parameter(name: &str) -> Option<Parameter> {
         "app" => ("The app's name.", AppName::schema()),
         "user" => ("The account's name.", UserName::schema()),
         "tag" => ("The tag, as it was pushed.", Tag::schema()),
+        "domain" => ("The domain, in lower case.", text(DOMAIN, 253, "www.example.org")),
+        "key" => ("The setting.", text(KEY, 300, "git.git.example.token")),
         _ => return None,
     };
     let parameter = ParameterBuilder::new()
@@ -168,8 +199,23 @@ fn parameter(name: &str) -> Option<Parameter> {
     Some(parameter.build())
 }
 
+/// A host name with a dot in it, whose last label is no number.
+const DOMAIN: &str = "^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?$";
+/// The names of a user's own settings.
+const KEY: &str = "^(owner|git\\.[a-z0-9-]{1,63}(\\.[a-z0-9-]{1,63})*(:[0-9]{1,4})?\\.token|\
+                   registry\\.[a-z0-9-]{1,63}(\\.[a-z0-9-]{1,63})*(:[0-9]{1,4})?)$";
+
+fn text(pattern: &str, longest: usize, example: &str) -> RefOr<Schema> {
+    let schema = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .pattern(Some(pattern))
+        .max_length(Some(longest))
+        .examples([example]);
+    RefOr::T(Schema::Object(schema.build()))
+}
+
 fn header(kind: Type) -> Header {
-    let schema = utoipa::openapi::ObjectBuilder::new().schema_type(kind).build();
+    let schema = ObjectBuilder::new().schema_type(kind).build();
     let mut header = Header::default();
     header.schema = Some(RefOr::T(Schema::Object(schema)));
     header
