@@ -19,6 +19,7 @@ mod server;
 mod session;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser as _;
 use tokio::runtime;
@@ -27,6 +28,9 @@ use crate::args::Cli;
 use crate::environment::Environment;
 use crate::error::CliError;
 use crate::output::Output;
+
+/// How long threads may take to end.
+const THREADS: Duration = Duration::from_millis(200);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -49,7 +53,9 @@ fn run(cli: Cli, environment: Environment, out: &Output) -> Result<(), CliError>
             _ = tokio::signal::ctrl_c() => Err(CliError::Interrupted),
         }
     });
-    // A thread that still waits for somebody to type must not hold up the end.
-    runtime.shutdown_background();
+    // A thread that reads a password puts the terminal back after Ctrl-C, to what it found; one
+    // that still waits for somebody to type must not hold up the end.
+    runtime.shutdown_timeout(THREADS);
+    prompt::restore();
     result
 }

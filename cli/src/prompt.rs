@@ -1,8 +1,12 @@
 //! What is asked of the person at the terminal, or read from standard input.
 
+mod echo;
+
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
 
 use crate::error::CliError;
+
+pub(crate) use echo::restore;
 
 /// The longest value that is read from standard input.
 const MAX_VALUE: u64 = 64 << 10;
@@ -29,7 +33,11 @@ pub(crate) async fn line(question: String) -> Result<String, CliError> {
 /// Asks for a secret, which is not shown.
 pub(crate) async fn secret(question: &str) -> Result<String, CliError> {
     let question = format!("{question}: ");
-    off_the_runtime(move || rpassword::prompt_password(question)).await
+    echo::hide();
+    let secret = off_the_runtime(move || rpassword::prompt_password(question)).await;
+    // Where the command is interrupted, `main` does this.
+    restore();
+    secret
 }
 
 /// A password that is there: from standard input where that is wanted, else asked for.

@@ -30,9 +30,9 @@ pub(super) async fn open(session: &Session, args: Open) -> Result<(), CliError> 
             })?
         }
     };
-    let url = web_address(&url)?;
-    session.out.show(&serde_json::json!({ "url": url.as_str() }), |_| url.to_string())?;
-    if args.print || session.out.json { Ok(()) } else { browse(&url).await }
+    let address = web_address(&url)?;
+    session.out.show(&serde_json::json!({ "url": url }), |_| url.clone())?;
+    if args.print || session.out.json { Ok(()) } else { browse(&address).await }
 }
 
 /// What a server says is an address is handed to a program: only an address of the web is.

@@ -155,6 +155,7 @@ fn previews_listed(app: &App, look: &Look) -> String {
 }
 
 pub(super) async fn remove(session: &Session, args: Remove) -> Result<(), CliError> {
+    session.client.need_login()?;
     let app = &args.app;
     if let Some(number) = args.release {
         let path = Path::app(app, ["releases", &number.to_string()]);

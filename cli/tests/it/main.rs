@@ -1,0 +1,19 @@
+//! The command as people run it: the real program, against the real API and the real registry, and
+//! against a server that misbehaves.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "in tests, a failed assumption is a failed test"
+)]
+
+mod errors;
+mod fake;
+mod follow;
+mod local;
+mod run;
+mod seeing;
+mod stack;
+mod terminal;
