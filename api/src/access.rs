@@ -74,7 +74,7 @@ pub enum Action {
 
 impl Action {
     /// The scopes of a token of which one is needed; `admin` always is enough.
-    fn scopes(self) -> &'static [Scope] {
+    pub(crate) fn scopes(self) -> &'static [Scope] {
         match self {
             Self::See => &[Scope::Pull, Scope::Push, Scope::Deploy],
             Self::Inspect | Self::Deploy => &[Scope::Deploy],

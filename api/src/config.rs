@@ -105,6 +105,19 @@ pub struct Settings {
         conflicts_with = "secrets_key_file"
     )]
     pub secrets_key: Option<Hidden>,
+
+    /// The client id of an OAuth app at GitHub with the device flow; without one, nobody logs in
+    /// with GitHub
+    #[arg(long, env = "RAC_GITHUB_CLIENT_ID", global = true)]
+    pub github_client_id: Option<String>,
+
+    /// Where GitHub is
+    #[arg(long, env = "RAC_GITHUB_URL", default_value = "https://github.com", global = true, value_parser = site_url)]
+    pub github_url: Url,
+
+    /// Where GitHub's API is
+    #[arg(long, env = "RAC_GITHUB_API_URL", default_value = "https://api.github.com", global = true, value_parser = site_url)]
+    pub github_api_url: Url,
 }
 
 impl Settings {
@@ -221,6 +234,17 @@ fn public_url(text: &str) -> Result<Url, String> {
     well_formed.then_some(url).ok_or_else(|| problem.to_owned())
 }
 
+/// A server of one's own may have its API below a path.
+fn site_url(text: &str) -> Result<Url, String> {
+    let problem = "write an http or https URL, such as https://github.com";
+    let url: Url = text.parse().map_err(|_| problem.to_owned())?;
+    let well_formed = ["http", "https"].contains(&url.scheme())
+        && url.has_host()
+        && url.query().is_none()
+        && url.fragment().is_none();
+    well_formed.then_some(url).ok_or_else(|| problem.to_owned())
+}
+
 fn registry_url(text: &str) -> Result<Url, String> {
     let problem = "write an http URL with a port and no path, such as http://127.0.0.1:7002";
     let url: Url = text.parse().map_err(|_| problem.to_owned())?;
@@ -290,6 +314,7 @@ mod tests {
             ["--reconcile-interval", "1ms"],
             ["--unclaimed-ttl", "0s"],
             ["--unclaimed-ttl", "never"],
+            ["--github-url", "github.com"],
         ] {
             assert!(Config::try_parse_from(["rac-api", bad[0], bad[1]]).is_err(), "{bad:?}");
         }

@@ -3,11 +3,13 @@
 //! The statements run on SQLite and on PostgreSQL. A function that changes something takes the
 //! connection of a transaction from [`Db::write`]; one that reads takes any executor.
 
+pub mod accounts;
 pub mod apps;
 pub mod audit;
 pub mod collaborators;
 pub mod config;
 pub mod denied;
+pub mod device_logins;
 pub mod domains;
 pub mod env;
 pub mod events;
@@ -15,6 +17,8 @@ pub mod feed;
 pub mod leases;
 pub mod releases;
 pub mod routes;
+pub mod sessions;
+pub mod tokens;
 pub mod tombstones;
 pub mod usage;
 

@@ -1,5 +1,6 @@
 //! The two listeners: what clients reach through the edge, and what only RAC's own parts reach.
 
+mod access;
 mod address;
 mod apps;
 mod claims;
@@ -14,12 +15,17 @@ mod events;
 mod feed;
 mod health;
 mod hook;
+mod login;
 mod logs;
 mod openapi;
+mod pages;
 mod previews;
 mod releases;
+mod sessions;
 mod sse;
 mod token;
+mod tokens;
+mod users;
 
 use std::future::{Ready, ready};
 
@@ -48,6 +54,11 @@ pub(crate) fn public(config: &mut ServiceConfig) {
 /// The routes with a rule, which are those of the OpenAPI document.
 fn endpoints() -> Vec<Endpoint> {
     let parts = [
+        users::endpoints(),
+        login::endpoints(),
+        sessions::endpoints(),
+        tokens::endpoints(),
+        access::endpoints(),
         apps::endpoints(),
         commands::endpoints(),
         config::endpoints(),

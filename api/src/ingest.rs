@@ -17,6 +17,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, info_span, warn};
 
+use crate::auth;
 use crate::clock;
 use crate::db::events::{self, End, Queued};
 use crate::db::{Db, DbError, denied, releases, routes, tombstones, usage};
@@ -276,6 +277,7 @@ impl Ingest {
         let mut tx = self.db.write().await?;
         fence.check(&mut tx).await?;
         events::prune(&mut tx, before).await?;
+        auth::prune(&mut tx, clock::now()).await?;
         routes::prune(&mut tx, before).await?;
         usage::prune(&mut tx, before).await?;
         denied::prune(&mut tx, before).await?;

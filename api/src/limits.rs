@@ -94,11 +94,16 @@ impl Limits {
         rate(self.sign_up.as_deref(), address, "new accounts from your address")
     }
 
+    /// A log-in to whichever account.
+    pub(crate) fn any_login(&self, address: IpAddr) -> Result<(), Exceeded> {
+        rate(self.logins.as_deref(), address, "log-ins from your address")
+    }
+
     /// A password that is to be checked.
     pub(crate) fn login(&self, user: &UserName, address: IpAddr) -> Result<(), Exceeded> {
         let key = (user.clone(), network(address));
         check(self.login.as_deref(), &key, "log-ins to this account from your address")?;
-        rate(self.logins.as_deref(), address, "log-ins from your address")
+        self.any_login(address)
     }
 
     /// Another app for somebody who owns `owned` apps.

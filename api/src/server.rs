@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use crate::auth::Auth;
 use crate::config::Settings;
 use crate::db::{Db, DbError};
 use crate::domains::{DnsError, Domains};
@@ -101,6 +102,7 @@ pub struct Server {
 #[derive(Clone)]
 struct Parts {
     db: Db,
+    auth: Auth,
     lease: Lease,
     keys: Data<Keys>,
     signer: Arc<Signer>,
@@ -135,12 +137,14 @@ impl Server {
         let keys = Data::new(keys);
         let vault = Vault::new(keys.clone().into_inner())?;
         let (changes, urls) = (Changes::new(), Urls::new(settings));
+        let limits = Limits::new(settings);
         let parts = Parts {
             lease: Lease::new(db.clone(), Pace::USUAL),
             ledger: Ledger::new(db.clone(), changes.clone(), vault.clone())
                 .ending_after(settings.unclaimed_ttl()),
             domains: Domains::new(db.clone(), urls.clone(), settings.dns_server)?,
             db,
+            auth: Auth::new(settings, limits.clone())?,
             registry: Registry::new(settings.registry_url.clone(), Arc::clone(&signer))?,
             nodes: Nodes::new(keys.node.clone())?,
             keys,
@@ -151,7 +155,7 @@ impl Server {
             vault,
             streams: Streams::new(),
             domain_check_interval: settings.domain_check_interval,
-            limits: Limits::new(settings),
+            limits,
             bounds: Bounds::new(&settings.limits),
             stored: Arc::default(),
             compare: Arc::default(),
@@ -237,6 +241,7 @@ impl Parts {
         tasks.spawn(ingest.clone().run(shutdown.clone()));
         tasks.spawn(ingest.prune(shutdown.clone()));
         tasks.spawn(reconciler.clone().run(shutdown.clone()));
+        tasks.spawn(self.auth.seen.clone().write_down(self.db.clone(), shutdown.clone()));
         tasks.spawn(reconciler.watch(shutdown.clone()));
         let (db, lease) = (self.db.clone(), self.lease.clone());
         tasks.spawn(Expiry { db, ownership: self.ownership(), lease }.run(shutdown.clone()));
@@ -260,6 +265,7 @@ impl Parts {
     fn configure(&self, shutdown: &CancellationToken, config: &mut ServiceConfig) {
         config
             .app_data(Data::new(self.db.clone()))
+            .app_data(Data::new(self.auth.clone()))
             .app_data(self.keys.clone())
             .app_data(Data::new(Arc::clone(&self.signer)))
             .app_data(Data::new(self.registry.clone()))

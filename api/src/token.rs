@@ -5,6 +5,7 @@
 //! has it.
 
 mod scope;
+pub mod url_access;
 
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use uuid::Uuid;
 use crate::clock;
 use crate::keys::Keys;
 
-pub use scope::{Access, InvalidScopes, granted};
+pub use scope::{Access, Asked, InvalidScopes, asked};
 
 /// Who signs, and for whom: the registry's configuration says the same.
 pub const ISSUER: &str = "rac";

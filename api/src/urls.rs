@@ -13,6 +13,12 @@ pub(crate) fn public(settings: &Settings) -> String {
     }
 }
 
+/// The same as browsers write it in `Origin`: without a port that goes without saying.
+pub(crate) fn site(settings: &Settings) -> String {
+    let public = public(settings);
+    Url::parse(&public).map_or(public, |url| url.origin().ascii_serialization())
+}
+
 /// Where apps answer.
 #[derive(Debug, Clone)]
 pub(crate) struct Urls {
@@ -54,6 +60,15 @@ impl Urls {
     pub(crate) fn is_own(&self, name: &str) -> bool {
         let before = name.strip_suffix(self.domain.as_str());
         before.is_some_and(|before| before.is_empty() || before.ends_with('.'))
+    }
+
+    /// Every app's URL, as a content security policy has it.
+    pub(crate) fn all(&self) -> String {
+        let Self { scheme, domain, port } = self;
+        match port {
+            Some(port) => format!("{scheme}://*.{domain}:{port}"),
+            None => format!("{scheme}://*.{domain}"),
+        }
     }
 
     /// The registry's address in `docker push`.

@@ -1,6 +1,6 @@
 //! Apps.
 
-use rac_model::{AppName, UrlAccess, UserName, Visibility};
+use rac_model::{AppName, Role, UrlAccess, UserName, Visibility};
 use sqlx::AnyConnection;
 use sqlx::any::{AnyExecutor, AnyRow};
 
@@ -85,6 +85,36 @@ pub async fn find(db: impl AnyExecutor<'_>, name: &AppName) -> Result<Option<App
         .await
         .map_err(DbError::during("read an app"))?;
     row.as_ref().map(app).transpose()
+}
+
+/// The app of this name, and the role that `user` has in it.
+///
+/// # Errors
+/// The database fails.
+pub async fn find_for(
+    db: impl AnyExecutor<'_>,
+    name: &AppName,
+    user: Option<&UserName>,
+) -> Result<Option<(AppRow, Option<Role>)>, DbError> {
+    let row = sqlx::query(concat!(
+        "select ",
+        columns!(),
+        ", (select role from collaborator where app_name = app.name and account_name = $1)
+         as role from app where name = $2"
+    ))
+    .bind(user.map_or("", UserName::as_str))
+    .bind(name.as_str())
+    .fetch_optional(db)
+    .await
+    .map_err(DbError::during("read an app"))?;
+    let Some(row) = row else { return Ok(None) };
+    let app = app(&row)?;
+    let role = match &app.owner {
+        None => None,
+        Some(owner) if user == Some(owner) => Some(Role::Owner),
+        Some(_) => parse_optional(&row, "role")?,
+    };
+    Ok(Some((app, role)))
 }
 
 /// Whose eyes a list of apps is for.

@@ -20,8 +20,8 @@ use utoipa::{OpenApi as _, ToSchema as _};
 
 use super::endpoint::{Caller, Endpoint};
 use super::{
-    apps, claims, collaborators, commands, config, domains, endpoints, env, events, logs, previews,
-    releases,
+    access, apps, claims, collaborators, commands, config, domains, endpoints, env, events, login,
+    logs, previews, releases, sessions, tokens, users,
 };
 use crate::access::Rule;
 use crate::clock;
@@ -48,6 +48,11 @@ type Part = (&'static str, &'static str, OpenApi);
 /// The routes, in the order in which a newcomer needs them.
 fn parts() -> Vec<Part> {
     vec![
+        ("accounts", "Who you are, and how you show it.", users::Paths::openapi()),
+        ("login", "Logging in on the command line.", login::Paths::openapi()),
+        ("sessions", "Logging in with a browser.", sessions::Paths::openapi()),
+        ("tokens", "Personal access tokens.", tokens::Paths::openapi()),
+        ("access", "Opening URLs that ask for a login.", access::Paths::openapi()),
         ("apps", "What was pushed, and what answers.", apps::Paths::openapi()),
         ("claims", "Whose an app is, and who sees it.", claims::Paths::openapi()),
         ("collaborators", "Whom an app is shared with.", collaborators::Paths::openapi()),
@@ -252,9 +257,11 @@ mod tests {
                 }
                 let shared = response["$ref"].as_str().unwrap_or_default();
                 let own = &response["content"][Problem::MEDIA_TYPE]["schema"]["$ref"];
+                let page = response["content"]["text/html"].is_object();
                 assert!(
                     shared.starts_with("#/components/responses/")
-                        || own == "#/components/schemas/Problem",
+                        || own == "#/components/schemas/Problem"
+                        || page,
                     "{name:?} {status}: {response}"
                 );
             }

@@ -1,28 +1,43 @@
+use std::future::{Ready, ready};
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use actix_web::http::header::{AUTHORIZATION, CACHE_CONTROL, WWW_AUTHENTICATE};
-use actix_web::web::{self, Data, Json, Query};
-use actix_web::{HttpRequest, HttpResponse, Resource, guard};
+use actix_web::dev::Payload;
+use actix_web::http::header::{CACHE_CONTROL, HeaderMap, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::web::{self, Data, Form, Json, Query};
+use actix_web::{FromRequest, HttpRequest, HttpResponse, Resource, ResponseError as _, guard};
 use rac_model::feed::{PullToken, PullTokenRequest};
+use rac_model::{AppName, Scope, UserName};
 use serde::Serialize;
 use serde_json::json;
 use tracing::debug;
 
+use super::address::address;
 use super::{FromNode, get};
+use crate::access::{self, Principal, RegistryRights, Via};
+use crate::auth::token::Wanted;
+use crate::auth::{self, Auth};
+use crate::clock;
+use crate::db::tokens::Kind;
+use crate::db::{Db, DbError, apps, tombstones};
 use crate::metrics::Metrics;
 use crate::problem::ApiError;
 use crate::token::{self, LIFETIME, SERVICE, Signer};
 use crate::urls::Urls;
 
-/// GET signs; POST (OAuth 2) answers 404, upon which clients fall back to GET.
+/// For how many days an identity token of `docker login` is good.
+const IDENTITY_DAYS: u32 = 90;
+
+/// GET, with Basic or nothing, and POST as OAuth 2 has it (RFC 6749).
 pub(super) fn resource() -> Resource {
-    let no_oauth = || async { Err::<String, _>(ApiError::NotFound) };
-    super::resource("/token", get().to(sign)).route(web::route().guard(guard::Post()).to(no_oauth))
+    super::resource("/token", get().to(by_get)).route(web::route().guard(guard::Post()).to(by_post))
 }
 
 pub(super) fn pull_resource() -> Resource {
     super::resource("/internal/pull-token", web::post().to(sign_pull))
 }
+
+type Pairs = Vec<(String, String)>;
 
 /// The answer, by Distribution's specification. Clients read one or the other of the two names.
 #[derive(Serialize)]
@@ -31,58 +46,225 @@ struct Answer<'a> {
     access_token: &'a str,
     expires_in: u64,
     issued_at: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<String>,
 }
 
-/// Signs a token for what of the scopes anybody may have. A client without rights gets a token
-/// too, and is refused by the registry.
-async fn sign(
-    request: HttpRequest,
-    query: Query<Vec<(String, String)>>,
+/// How a client of the registry reads errors.
+#[derive(Clone, Copy)]
+enum Dialect {
+    Registry,
+    OAuth,
+}
+
+/// Who asks, and the token that was shown for it.
+struct Shown {
+    principal: Principal,
+    token: Option<String>,
+}
+
+async fn by_get(request: HttpRequest, query: Query<Pairs>, desk: Desk) -> HttpResponse {
+    let offline = is(&query, "offline_token", "true");
+    let answer = async {
+        desk.auth.limits.token(desk.from)?;
+        let shown = desk.check_basic(request.headers()).await?;
+        desk.sign(&query, shown, offline).await
+    };
+    answer.await.unwrap_or_else(|error| desk.refuse(&error, Dialect::Registry))
+}
+
+async fn by_post(form: Result<Form<Pairs>, actix_web::Error>, desk: Desk) -> HttpResponse {
+    let answer = async {
+        desk.auth.limits.token(desk.from)?;
+        let form = form.map_err(|error| {
+            let message = format!("{error}: send a form, `application/x-www-form-urlencoded`");
+            ApiError::BadRequest(message)
+        })?;
+        let shown = desk.check_form(&form).await?;
+        desk.sign(&form, shown, is(&form, "access_type", "offline")).await
+    };
+    answer.await.unwrap_or_else(|error| desk.refuse(&error, Dialect::OAuth))
+}
+
+/// What it takes to grant something.
+struct Desk {
+    db: Data<Db>,
+    auth: Data<Auth>,
     signer: Data<Arc<Signer>>,
     metrics: Data<Metrics>,
     urls: Data<Urls>,
-) -> Result<HttpResponse, ApiError> {
-    if request.headers().contains_key(AUTHORIZATION) {
-        return Ok(no_accounts(&urls));
-    }
-    let values = |name: &'static str| {
-        query.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
-    };
-    if let Some(other) = values("service").find(|service| *service != SERVICE) {
-        let other: String = other.chars().take(40).collect();
-        let message = format!("the service is {SERVICE:?}, not {other:?}");
-        return Ok(refuse(HttpResponse::BadRequest(), "UNSUPPORTED", &message));
-    }
-    let access = match token::granted(values("scope")) {
-        Ok(access) => access,
-        Err(error) => {
-            let message = error.to_string();
-            return Ok(refuse(HttpResponse::BadRequest(), "UNSUPPORTED", &message));
+    from: IpAddr,
+}
+
+impl FromRequest for Desk {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        fn data<T: 'static>(request: &HttpRequest) -> Result<Data<T>, ApiError> {
+            request.app_data::<Data<T>>().cloned().ok_or(ApiError::Bug)
         }
-    };
-    let signed = signer.sign("", &access)?;
-    metrics.tokens.inc();
-    debug!(scopes = access.len(), "Signed a token");
-    Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(Answer {
-        token: &signed.jwt,
-        access_token: &signed.jwt,
-        expires_in: LIFETIME.as_secs(),
-        issued_at: &signed.issued_at,
-    }))
+        let desk = || {
+            Ok(Self {
+                db: data(request)?,
+                auth: data(request)?,
+                signer: data(request)?,
+                metrics: data(request)?,
+                urls: data(request)?,
+                from: address(request),
+            })
+        };
+        ready(desk())
+    }
 }
 
-/// There are no accounts, so whatever a client knows by heart is wrong.
-fn no_accounts(urls: &Urls) -> HttpResponse {
-    let mut response = HttpResponse::Unauthorized();
-    response.insert_header((WWW_AUTHENTICATE, r#"Basic realm="RAC""#));
-    let registry = urls.registry();
-    let message = format!("RAC has no accounts yet: run `docker logout {registry}` and push again");
-    refuse(response, "UNAUTHORIZED", &message)
+impl Desk {
+    /// By name with a password or a token; whoever shows nothing is anybody.
+    async fn check_basic(&self, headers: &HeaderMap) -> Result<Shown, ApiError> {
+        let Some((name, secret)) = auth::basic(headers)? else {
+            return Ok(Shown { principal: Principal::Anonymous, token: None });
+        };
+        self.check_pair(&name, secret).await
+    }
+
+    /// By the grant that the form says.
+    async fn check_form(&self, form: &Pairs) -> Result<Shown, ApiError> {
+        let field = |name| {
+            let missing = || ApiError::BadRequest(format!("the field {name} is missing"));
+            values(form, name).next().ok_or_else(missing)
+        };
+        match field("grant_type")? {
+            "password" => self.check_pair(field("username")?, field("password")?.to_owned()).await,
+            "refresh_token" => {
+                let token = field("refresh_token")?.to_owned();
+                let user = self.auth.check_token(&self.db, &token).await?;
+                Ok(Shown { principal: Principal::User(user), token: Some(token) })
+            }
+            _ => {
+                let message = "the grant type is password or refresh_token".to_owned();
+                Err(ApiError::Invalid("unsupported_grant_type", message))
+            }
+        }
+    }
+
+    async fn check_pair(&self, name: &str, secret: String) -> Result<Shown, ApiError> {
+        let user = self.auth.check_pair(&self.db, self.from, name, &secret).await?;
+        let token = matches!(user.via, Via::Token { .. }).then_some(secret);
+        Ok(Shown { principal: Principal::User(user), token })
+    }
+
+    /// Signs a token for what of the scopes whoever asks may have. A client without rights gets a
+    /// token too, and is refused by the registry.
+    async fn sign(
+        &self,
+        asked: &Pairs,
+        shown: Shown,
+        offline: bool,
+    ) -> Result<HttpResponse, ApiError> {
+        if let Some(other) = values(asked, "service").find(|service| *service != SERVICE) {
+            let other: String = other.chars().take(40).collect();
+            return Err(ApiError::BadRequest(format!("the service is {SERVICE:?}, not {other:?}")));
+        }
+        let wanted = token::asked(values(asked, "scope"))
+            .map_err(|error| ApiError::BadRequest(error.to_string()))?;
+        let mut access = Vec::with_capacity(wanted.len());
+        for wanted in &wanted {
+            let rights = self.rights(&shown.principal, &wanted.app).await?;
+            access.extend(wanted.granted(rights));
+        }
+        let refresh_token = if offline { self.identity(&shown).await? } else { None };
+        let subject = shown.principal.name().map_or("", UserName::as_str);
+        let signed = self.signer.sign(subject, &access)?;
+        self.metrics.tokens.inc();
+        debug!(scopes = access.len(), "Signed a token");
+        Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(Answer {
+            token: &signed.jwt,
+            access_token: &signed.jwt,
+            expires_in: LIFETIME.as_secs(),
+            issued_at: &signed.issued_at,
+            refresh_token,
+        }))
+    }
+
+    async fn rights(
+        &self,
+        principal: &Principal,
+        name: &AppName,
+    ) -> Result<RegistryRights, ApiError> {
+        let found = apps::find_for(self.db.reader(), name, principal.name()).await?;
+        if found.is_none() {
+            let kept = tombstones::find(self.db.reader(), name, clock::now()).await?;
+            if kept.is_some_and(|kept| principal.name() != Some(&kept.owner)) {
+                return Ok(RegistryRights::default());
+            }
+        }
+        let (app, role) = found.map_or((None, None), |(app, role)| (Some(app), role));
+        Ok(access::registry_rights(principal, role, app.as_ref(), name))
+    }
+
+    /// What the client can show from now on instead of the password: a token of its own, or the one
+    /// that it has shown, which must not become one that allows more or lasts longer.
+    async fn identity(&self, shown: &Shown) -> Result<Option<String>, ApiError> {
+        let Some(user) = shown.principal.user() else { return Ok(None) };
+        if shown.token.is_some() {
+            return Ok(shown.token.clone());
+        }
+        let wanted = Wanted {
+            user: &user.name,
+            name: "docker login",
+            kind: Kind::Docker,
+            scopes: vec![Scope::Pull, Scope::Push],
+            app: None,
+            days: IDENTITY_DAYS,
+        };
+        let mut tx = self.db.write().await?;
+        let (token, _) = auth::token::create(&mut tx, wanted, clock::now()).await?;
+        tx.commit().await.map_err(DbError::during("store an identity token"))?;
+        Ok(Some(token))
+    }
+
+    /// An error as clients of a registry understand it.
+    fn refuse(&self, error: &ApiError, dialect: Dialect) -> HttpResponse {
+        let registry = self.urls.registry();
+        let (mut response, code, oauth, message) = match error {
+            ApiError::WrongCredentials => {
+                let mut response = HttpResponse::Unauthorized();
+                response.insert_header((WWW_AUTHENTICATE, r#"Basic realm="RAC""#));
+                let message = format!(
+                    "the name, the password or the token is wrong, or has ended: run \
+                     `docker login {registry}`, or `docker logout {registry}` to go on without an \
+                     account"
+                );
+                (response, "UNAUTHORIZED", "invalid_grant", message)
+            }
+            ApiError::BadRequest(message) => {
+                (HttpResponse::BadRequest(), "UNSUPPORTED", "invalid_request", message.clone())
+            }
+            ApiError::Invalid(oauth, message) => {
+                (HttpResponse::BadRequest(), "UNSUPPORTED", *oauth, message.clone())
+            }
+            ApiError::TooMany(_, message, after) => {
+                let mut response = HttpResponse::TooManyRequests();
+                response.insert_header((RETRY_AFTER, after.to_string()));
+                (response, "TOOMANYREQUESTS", "temporarily_unavailable", message.clone())
+            }
+            other => return other.error_response(),
+        };
+        let mut body = json!({ "errors": [{ "code": code, "message": message }] });
+        if let (Dialect::OAuth, Some(body)) = (dialect, body.as_object_mut()) {
+            body.insert("error".to_owned(), oauth.into());
+            body.insert("error_description".to_owned(), message.into());
+        }
+        response.insert_header((CACHE_CONTROL, "no-store")).json(body)
+    }
 }
 
-/// An error as clients of a registry understand it.
-fn refuse(mut response: actix_web::HttpResponseBuilder, code: &str, message: &str) -> HttpResponse {
-    response.json(json!({ "errors": [{ "code": code, "message": message }] }))
+fn values<'a>(pairs: &'a Pairs, name: &'static str) -> impl Iterator<Item = &'a str> {
+    pairs.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
+}
+
+fn is(pairs: &Pairs, name: &'static str, wanted: &str) -> bool {
+    values(pairs, name).any(|value| value == wanted)
 }
 
 /// Signs a token that reads one repository, for a node.

@@ -3,6 +3,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use rac_model::AppName;
 use serde::Serialize;
 
+use crate::access::RegistryRights;
+
 /// The most scopes in one request, and the longest.
 const MAX_SCOPES: usize = 16;
 const MAX_LENGTH: usize = 512;
@@ -43,19 +45,38 @@ impl Access {
     }
 }
 
-/// What an anonymous client gets of the scopes it asks for; each text may hold several, separated
-/// by spaces.
+/// What a client asks for on one app.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// The app.
+    pub app: AppName,
+    /// `pull`, `push`.
+    actions: BTreeSet<&'static str>,
+}
+
+impl Asked {
+    /// What of it somebody with these `rights` gets.
+    pub fn granted(&self, rights: RegistryRights) -> Option<Access> {
+        let allowed = |action: &&str| match *action {
+            "pull" => rights.pull,
+            _ => rights.push,
+        };
+        let actions: Vec<_> = self.actions.iter().copied().filter(allowed).collect();
+        let (kind, name) = ("repository".to_owned(), self.app.to_string());
+        (!actions.is_empty()).then_some(Access { kind, name, actions })
+    }
+}
+
+/// What anybody could get of the scopes that a client asks for; each text may hold several,
+/// separated by spaces.
 ///
 /// What is not allowed, or not understood, is left out: a client asks for more than it needs, and
-/// the registry refuses what it then tries. Anybody may read and write any app that belongs to
-/// nobody, and today all do; nobody may delete, or list the registry.
+/// the registry refuses what it then tries. Nobody may delete, or list the registry.
 ///
 /// # Errors
 /// There are too many scopes, or too long ones.
-pub fn granted<'a>(
-    scopes: impl IntoIterator<Item = &'a str>,
-) -> Result<Vec<Access>, InvalidScopes> {
-    let mut granted: BTreeMap<AppName, BTreeSet<&'static str>> = BTreeMap::new();
+pub fn asked<'a>(scopes: impl IntoIterator<Item = &'a str>) -> Result<Vec<Asked>, InvalidScopes> {
+    let mut all: BTreeMap<AppName, BTreeSet<&'static str>> = BTreeMap::new();
     let mut asked = 0;
     for scope in scopes.into_iter().flat_map(|scopes| scopes.split(' ')) {
         if scope.is_empty() {
@@ -66,18 +87,13 @@ pub fn granted<'a>(
             return Err(InvalidScopes);
         }
         if let Some((app, actions)) = allowed(scope) {
-            granted.entry(app).or_default().extend(actions);
+            all.entry(app).or_default().extend(actions);
         }
     }
-    let access = |(app, actions): (AppName, BTreeSet<_>)| Access {
-        kind: "repository".to_owned(),
-        name: app.into(),
-        actions: actions.into_iter().collect(),
-    };
-    Ok(granted.into_iter().map(access).filter(|access| !access.actions.is_empty()).collect())
+    Ok(all.into_iter().map(|(app, actions)| Asked { app, actions }).collect())
 }
 
-/// What of `type[(class)]:name:action[,action]*` an anonymous client may have. The name may hold a
+/// What of `type[(class)]:name:action[,action]*` anybody could have. The name may hold a
 /// colon (a host's port), so the type ends at the first and the actions begin after the last.
 fn allowed(scope: &str) -> Option<(AppName, impl Iterator<Item = &'static str>)> {
     let (kind, rest) = scope.split_once(':')?;
@@ -97,9 +113,11 @@ mod tests {
 
     #[track_caller]
     fn check(scopes: &[&str], expected: &str) {
-        let access = granted(scopes.iter().copied()).unwrap();
-        let shown: Vec<String> = access
+        let all = RegistryRights { pull: true, push: true };
+        let asked = asked(scopes.iter().copied()).unwrap();
+        let shown: Vec<String> = asked
             .iter()
+            .filter_map(|asked| asked.granted(all))
             .map(|access| format!("{}:{}:{}", access.kind, access.name, access.actions.join(",")))
             .collect();
         assert_eq!(shown.join(" "), expected, "{scopes:?}");
@@ -116,6 +134,18 @@ mod tests {
             "repository:blog-2:pull repository:shop:pull",
         );
         check(&["repository:shop:pull", "repository:shop:push"], "repository:shop:pull,push");
+    }
+
+    #[test]
+    fn who_may_only_read_gets_no_more() {
+        let asked = asked(["repository:shop:pull,push repository:wiki:push"]).unwrap();
+        let may = |pull, push| {
+            let granted =
+                asked.iter().filter_map(|asked| asked.granted(RegistryRights { pull, push }));
+            granted.map(|access| (access.name, access.actions)).collect::<Vec<_>>()
+        };
+        assert_eq!(may(true, false), [("shop".to_owned(), vec!["pull"])]);
+        assert_eq!(may(false, false), []);
     }
 
     #[test]
@@ -159,8 +189,8 @@ mod tests {
     #[test]
     fn more_scopes_than_anybody_needs_are_refused() {
         let many = vec!["repository:shop:pull"; MAX_SCOPES + 1].join(" ");
-        assert_eq!(granted([many.as_str()]), Err(InvalidScopes));
+        assert_eq!(asked([many.as_str()]), Err(InvalidScopes));
         let long = format!("repository:{}:pull", "a".repeat(MAX_LENGTH));
-        assert_eq!(granted([long.as_str()]), Err(InvalidScopes));
+        assert_eq!(asked([long.as_str()]), Err(InvalidScopes));
     }
 }

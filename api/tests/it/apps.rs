@@ -24,7 +24,6 @@ async fn every_error_is_a_problem_that_says_what_to_do() {
         (&get, stack.url("/v1/apps?limit=x"), 400, "bad_request"),
         (&post, stack.url("/v1/apps"), 405, "method_not_allowed"),
         (&Method::PUT, stack.url("/v1/apps/shop"), 405, "method_not_allowed"),
-        (&post, stack.url("/token"), 404, "not_found"),
         (&Method::PUT, stack.url("/token"), 405, "method_not_allowed"),
         (&get, stack.url("/metrics"), 404, "not_found"),
         (&get, stack.url("/internal/feed"), 404, "not_found"),

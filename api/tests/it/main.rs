@@ -8,19 +8,24 @@
     reason = "in tests, a failed assumption is a failed test"
 )]
 
+mod accounts;
 mod apps;
 mod bad_tokens;
 mod database;
 mod feed;
 mod forge;
+mod github;
 mod hook;
 mod image;
 mod lease;
 mod ledger;
 mod limits;
+mod logins;
+mod person;
 mod ports;
 mod push;
 mod reconcile;
 mod several;
 mod stack;
 mod tokens;
+mod url_access;

@@ -29,6 +29,9 @@ const ERRORS: &[(&str, &str, &str)] = &[
     ("503", "Unavailable", "A part of RAC that is needed does not answer: try again in a moment."),
 ];
 
+/// What people see in a browser, of errors too.
+const PAGE: &str = "text/html";
+
 /// The errors as shared parts of the document.
 pub(super) fn responses() -> impl Iterator<Item = (String, RefOr<Response>)> {
     ERRORS.iter().map(|(status, name, about)| {
@@ -64,7 +67,7 @@ pub(super) fn complete(operation: &mut Operation, endpoint: &Endpoint) {
         if response.description.is_empty() {
             response.description = "It went well.".to_owned();
         }
-        if status.as_str() >= "400" {
+        if status.as_str() >= "400" && !response.content.contains_key(PAGE) {
             response.content.clear();
             response.content.insert(Problem::MEDIA_TYPE.to_owned(), RefOr::T(problem()));
         }
