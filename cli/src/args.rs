@@ -24,11 +24,13 @@ pub(crate) use settings::{
 
 /// What `rac --help` ends with.
 const AFTER_HELP: &str = "\
-Which server:
-  1. --server, 2. RAC_SERVER, 3. the address of a git remote of this folder (the remote named `rac`
-  first) that leads to a server you logged in to, 4. the server you logged in to last,
-  5. http://localhost:8080. An address without a scheme is https, but http for localhost,
-  *.localhost and 127.0.0.1.
+Which server, by the first of these that there is:
+  1. --server
+  2. RAC_SERVER
+  3. a server you logged in to that a git remote of this folder leads to; a remote named `rac` first
+  4. the server you logged in to last
+  5. http://localhost:8080
+An address without a scheme is https, but http for localhost, *.localhost and 127.0.0.1.
 
 Environment:
   RAC_SERVER      the server
@@ -56,7 +58,7 @@ With --json, an error is a JSON document (RFC 9457) on standard error.";
 /// makes them yours.
 #[derive(Debug, Parser)]
 #[command(name = "rac", version, after_long_help = AFTER_HELP, max_term_width = 100)]
-#[command(arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(disable_help_subcommand = true)]
 pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]

@@ -21,7 +21,7 @@ mod session;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 use tokio::runtime;
 
 use crate::args::Cli;
@@ -33,6 +33,11 @@ use crate::output::Output;
 const THREADS: Duration = Duration::from_millis(200);
 
 fn main() -> ExitCode {
+    if std::env::args_os().len() <= 1 {
+        // clap does not see that nothing was said where RAC_SERVER is set.
+        let _ = Cli::command().print_help();
+        return ExitCode::from(2);
+    }
     let cli = Cli::parse();
     let environment = Environment::read();
     let out = Output::new(&environment, cli.global.json);

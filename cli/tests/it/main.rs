@@ -9,11 +9,14 @@
     reason = "in tests, a failed assumption is a failed test"
 )]
 
+mod accounts;
 mod errors;
 mod fake;
 mod follow;
 mod local;
+mod ownership;
 mod run;
 mod seeing;
+mod settings;
 mod stack;
 mod terminal;

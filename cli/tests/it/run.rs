@@ -77,7 +77,6 @@ impl Person {
     }
 
     /// The same with something on standard input.
-    #[expect(dead_code, reason = "for what asks for passwords, as soon as there are accounts")]
     pub(crate) async fn rac_with(&self, line: &str, input: &str) -> Ran {
         let mut child = self.command(line).stdin(Stdio::piped()).spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
@@ -95,6 +94,13 @@ pub(crate) async fn ended(child: Child) -> Ran {
 }
 
 impl Ran {
+    /// That it failed in this way, and said so, perhaps after some output.
+    #[track_caller]
+    pub(crate) fn ended_with(&self, code: i32, says: &str) {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        assert!(self.err.contains(says), "{says:?} is not in {self:?}");
+    }
+
     /// What was printed, where all went well.
     #[track_caller]
     pub(crate) fn ok(&self) -> &str {

@@ -21,6 +21,9 @@ const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
+/// Everybody's password.
+pub(crate) const PASSWORD: &str = "correct horse battery";
+
 pub(crate) struct Stack {
     home: TempDir,
     http: Client,
@@ -80,6 +83,14 @@ impl Stack {
     /// Somebody new who uses the command here.
     pub(crate) fn person(&self) -> Person {
         Person::at(&self.url)
+    }
+
+    /// Somebody new with an account.
+    pub(crate) async fn signed_up(&self, name: &str) -> Person {
+        let person = self.person();
+        let line = format!("signup {name} --password-stdin");
+        person.rac_with(&line, &format!("{PASSWORD}\n")).await.ok();
+        person
     }
 
     /// Pushes an image that holds `content`, as nobody or as somebody, and says whether it could.
