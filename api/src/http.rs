@@ -3,6 +3,7 @@
 mod access;
 mod address;
 mod apps;
+mod body;
 mod claims;
 mod collaborators;
 mod commands;

@@ -44,7 +44,6 @@ pub struct EnvChange {
     pub secrets: BTreeMap<String, String>,
     /// Variables to remove.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Vec<EnvKey>))]
     pub unset: Vec<String>,
 }
 

@@ -5,6 +5,7 @@ use rac_model::{App, AppName, Scope, Transfer, VisibilityChange};
 use serde::Deserialize;
 
 use super::apps::Viewing;
+use super::body::Body;
 use super::endpoint::{Caller, Endpoint};
 use crate::access::{Action, Rule};
 use crate::ownership::{Ownership, OwnershipError};
@@ -83,7 +84,7 @@ async fn transfer(
     ownership: Data<Ownership>,
     viewing: Viewing,
     caller: Caller,
-    body: Json<Transfer>,
+    body: Body<Transfer>,
 ) -> Result<Json<App>, ApiError> {
     let app = &caller.app()?.name;
     let transferred = ownership.transfer(app, &caller.user()?.name, &body.to).await;
@@ -105,7 +106,7 @@ async fn set_visibility(
     ownership: Data<Ownership>,
     viewing: Viewing,
     caller: Caller,
-    body: Json<VisibilityChange>,
+    body: Body<VisibilityChange>,
 ) -> Result<Json<App>, ApiError> {
     let app = &caller.app()?.name;
     ownership.set_visibility(app, &caller.user()?.name, &body).await?;

@@ -4,6 +4,7 @@ use actix_web::web::{Data, Json, Path};
 use rac_model::{Collaborator, CollaboratorList, NewCollaborator, Role, UserName};
 use serde::Deserialize;
 
+use super::body::Body;
 use super::endpoint::{Caller, Endpoint};
 use crate::access::{Action, Rule};
 use crate::clock;
@@ -68,7 +69,7 @@ async fn share(
     ownership: Data<Ownership>,
     caller: Caller,
     path: Path<CollaboratorPath>,
-    body: Json<NewCollaborator>,
+    body: Body<NewCollaborator>,
 ) -> Result<Json<Collaborator>, ApiError> {
     let (app, user) = (&caller.app()?.name, &caller.user()?.name);
     ownership.share(app, user, &path.user, body.role).await?;

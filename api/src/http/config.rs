@@ -3,6 +3,7 @@ use actix_web::http::Method;
 use actix_web::web::{Data, Json, Path};
 use rac_model::{ConfigEntry, ConfigList, ConfigValue, Scope, UserName};
 
+use super::body::Body;
 use super::endpoint::{Caller, Endpoint};
 use crate::access::Rule;
 use crate::clock;
@@ -126,7 +127,7 @@ async fn list(
 async fn set(
     caller: Caller,
     path: Path<String>,
-    body: Json<ConfigValue>,
+    body: Body<ConfigValue>,
     db: Data<Db>,
     vault: Data<Vault>,
 ) -> Result<Json<ConfigEntry>, ApiError> {

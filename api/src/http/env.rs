@@ -1,10 +1,8 @@
-use std::time::Duration;
-
 use actix_web::http::Method;
 use actix_web::web::{Data, Json, Payload};
 use rac_model::{AppName, EnvChange, EnvEntry, EnvList, Scale, SettingsChanged};
-use tokio::time::timeout;
 
+use super::body::{self, Body};
 use super::endpoint::{Caller, Endpoint};
 use crate::access::{Action, Rule};
 use crate::clock;
@@ -17,8 +15,6 @@ use crate::settings::{self, Variable, Variables, Vault};
 
 /// The most bytes of a change: all that may be set, with every character escaped.
 const MAX_CHANGE: usize = 512 << 10;
-/// How long it may take to come.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// The most instances on a node that can be asked for.
 const MAX_SCALE: u32 = 100;
 /// The most names in an event's sentence.
@@ -100,10 +96,10 @@ async fn change(
 /// What of a change is not understood is not said again: it may be a secret.
 async fn read(body: Payload) -> Result<EnvChange, ApiError> {
     let bad = |problem: &str| ApiError::BadRequest(format!("{problem}: correct the request"));
-    let body = timeout(PATIENCE, body.to_bytes_limited(MAX_CHANGE)).await;
-    let body = body.map_err(|_| bad("the body does not come"))?;
-    let body = body.map_err(|_| bad("the body is longer than an environment can be"))?;
-    let body = body.map_err(|_| bad("the body did not come to its end"))?;
+    let body = body::read(body, MAX_CHANGE).await?;
+    if !body::is_object(&body) {
+        return Err(bad("the body is not a JSON object"));
+    }
     serde_json::from_slice(&body).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         bad(&format!("the body is no change of an environment, at line {line} column {column}"))
@@ -133,7 +129,7 @@ fn named(verb: &str, names: &[&str]) -> Vec<String> {
 )]
 async fn scale(
     caller: Caller,
-    body: Json<Scale>,
+    body: Body<Scale>,
     db: Data<Db>,
     ledger: Data<Ledger>,
 ) -> Result<Json<SettingsChanged>, ApiError> {

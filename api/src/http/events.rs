@@ -42,10 +42,10 @@ pub(super) struct Paths;
 struct Page {
     /// Only what was done to this app; without it, what was done by and to whoever asks, and to
     /// their apps.
-    #[param(value_type = String, min_length = 1, max_length = 40, pattern = "^[a-z0-9]+(-[a-z0-9]+)*$")]
+    #[param(value_type = String, required = false, min_length = 1, max_length = 40, pattern = "^[a-z0-9]+(-[a-z0-9]+)*$")]
     app: Option<AppName>,
     /// Only events with lower numbers.
-    #[param(minimum = 0, maximum = 9007199254740991_i64)]
+    #[param(minimum = 0, maximum = 18446744073709551615_u64)]
     before: Option<u64>,
     /// The most events: 50 where nothing is said.
     #[param(minimum = 1, maximum = 100)]
@@ -58,7 +58,7 @@ struct Page {
 struct Asked {
     /// Only what is done to this app; without it, what is done by and to whoever asks, and to
     /// their apps.
-    #[param(value_type = String, min_length = 1, max_length = 40, pattern = "^[a-z0-9]+(-[a-z0-9]+)*$")]
+    #[param(value_type = String, required = false, min_length = 1, max_length = 40, pattern = "^[a-z0-9]+(-[a-z0-9]+)*$")]
     app: Option<AppName>,
 }
 

@@ -39,10 +39,10 @@ struct Asked {
     #[param(minimum = 1, maximum = 1000)]
     lines: Option<u32>,
     /// Only lines of this moment and later, in milliseconds since 1970.
-    #[param(minimum = 0, maximum = 9007199254740991_i64)]
+    #[param(minimum = 0, maximum = 9223372036854775807_i64)]
     since: Option<i64>,
     /// Only lines of this release.
-    #[param(minimum = 1, maximum = 9007199254740991_i64)]
+    #[param(minimum = 0, maximum = 18446744073709551615_u64)]
     release: Option<u64>,
 }
 

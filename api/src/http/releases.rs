@@ -6,6 +6,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::apps::{is_full, limit};
+use super::body::Body;
 use super::endpoint::{Caller, Endpoint};
 use crate::access::{Action, Rule};
 use crate::clock;
@@ -37,7 +38,7 @@ pub(super) struct Paths;
 #[into_params(parameter_in = Query)]
 struct ReleasesPage {
     /// The number that the page begins below.
-    #[param(minimum = 0, maximum = 9007199254740991_i64)]
+    #[param(minimum = 0, maximum = 18446744073709551615_u64)]
     before: Option<u64>,
     /// The most items of the page; 50 where it is absent.
     #[param(minimum = 1, maximum = 100)]
@@ -48,7 +49,7 @@ struct ReleasesPage {
 #[into_params(parameter_in = Path)]
 struct ReleasePath {
     /// The release's number.
-    #[param(minimum = 1, maximum = 9007199254740991_i64)]
+    #[param(minimum = 1, maximum = 18446744073709551615_u64)]
     number: u64,
 }
 
@@ -127,7 +128,7 @@ async fn roll_back(
     urls: Data<Urls>,
     ledger: Data<Ledger>,
     caller: Caller,
-    body: Json<Rollback>,
+    body: Body<Rollback>,
 ) -> Result<Json<Release>, ApiError> {
     let app = &caller.app()?.name;
     let release = ledger.roll_back(app, body.release, &caller.user()?.name).await?;
@@ -146,7 +147,7 @@ async fn promote(
     urls: Data<Urls>,
     ledger: Data<Ledger>,
     caller: Caller,
-    body: Json<Promote>,
+    body: Body<Promote>,
 ) -> Result<Json<Release>, ApiError> {
     let app = &caller.app()?.name;
     let release = ledger.promote(app, &body, &caller.user()?.name).await?;

@@ -56,6 +56,9 @@ pub(super) fn complete(operation: &mut Operation, endpoint: &Endpoint) {
             never_null(&mut parameter.schema);
         }
     }
+    if let Some(RefOr::T(body)) = &mut operation.request_body {
+        body.required = Some(Required::True);
+    }
     for (status, name, _) in ERRORS {
         if is_possible(status, operation, endpoint) {
             let shared = || RefOr::Ref(Ref::from_response_name(*name));
