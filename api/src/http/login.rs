@@ -1,9 +1,10 @@
 use actix_web::http::{Method, StatusCode};
-use actix_web::web::{Data, Json};
+use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use rac_model::{Credentials, DeviceLogin, DevicePending, DevicePoll, Login, UserName};
 
 use super::address::address;
+use super::body::Body;
 use super::endpoint::Endpoint;
 use super::users;
 use crate::access::Rule;
@@ -42,7 +43,7 @@ async fn log_in(
     request: HttpRequest,
     db: Data<Db>,
     auth: Data<Auth>,
-    shown: Json<Credentials>,
+    shown: Body<Credentials>,
 ) -> Result<HttpResponse, ApiError> {
     let label = users::label(shown.label.as_deref())?;
     let name =
@@ -109,7 +110,7 @@ async fn poll_github(
     db: Data<Db>,
     auth: Data<Auth>,
     keys: Data<Keys>,
-    poll: Json<DevicePoll>,
+    poll: Body<DevicePoll>,
 ) -> Result<HttpResponse, ApiError> {
     let github = github(&auth)?;
     let hash = secret::hash(&poll.device);

@@ -1,10 +1,11 @@
 use actix_web::http::Method;
 use actix_web::http::header::{CACHE_CONTROL, SET_COOKIE};
-use actix_web::web::{Data, Json};
+use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use rac_model::{Account, Credentials, UserName};
 
 use super::address::address;
+use super::body::Body;
 use super::endpoint::{Caller, Endpoint};
 use super::tokens::revoke;
 use super::users;
@@ -33,7 +34,7 @@ async fn begin(
     request: HttpRequest,
     db: Data<Db>,
     auth: Data<Auth>,
-    shown: Json<Credentials>,
+    shown: Body<Credentials>,
 ) -> Result<HttpResponse, ApiError> {
     let name =
         auth.check_password(&db, address(&request), shown.name.as_str(), &shown.password).await?;

@@ -3,6 +3,7 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::web::{Data, Json, Path};
 use rac_model::{CreatedToken, NewToken, Scope, Token, TokenList, UserName};
 
+use super::body::Body;
 use super::endpoint::{Caller, Endpoint};
 use super::users;
 use crate::access::Rule;
@@ -46,7 +47,7 @@ async fn list(db: Data<Db>, caller: Caller) -> Result<Json<TokenList>, ApiError>
 async fn create(
     db: Data<Db>,
     caller: Caller,
-    wanted: Json<NewToken>,
+    wanted: Body<NewToken>,
 ) -> Result<HttpResponse, ApiError> {
     let user = &caller.user()?.name;
     let wanted = wanted.into_inner();

@@ -7,6 +7,7 @@ use rac_model::{Account, Credentials, Login, LoginMethods, PasswordChange, Scope
 use serde::Serialize;
 
 use super::address::address;
+use super::body::Body;
 use super::endpoint::{Caller, Endpoint};
 use crate::access::{Rule, User, Via};
 use crate::auth::Auth;
@@ -45,7 +46,7 @@ async fn sign_up(
     request: HttpRequest,
     db: Data<Db>,
     auth: Data<Auth>,
-    wanted: Json<Credentials>,
+    wanted: Body<Credentials>,
 ) -> Result<HttpResponse, ApiError> {
     let label = label(wanted.label.as_deref())?;
     auth.limits.sign_up(address(&request))?;
@@ -89,7 +90,7 @@ async fn change_password(
     db: Data<Db>,
     auth: Data<Auth>,
     caller: Caller,
-    change: Json<PasswordChange>,
+    change: Body<PasswordChange>,
 ) -> Result<HttpResponse, ApiError> {
     let user = caller.user()?;
     let row = accounts::find(db.reader(), &user.name).await?.ok_or(ApiError::Bug)?;
