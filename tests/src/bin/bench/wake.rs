@@ -1,52 +1,29 @@
-//! `scripts/bench wake`: how long it takes from zero to the first byte, side by side: `docker start`
+//! How long it takes from zero to the first byte, side by side: `docker start`
 //! and the first answer, RAC cold with the image prepared, RAC frozen.
 
-#![allow(clippy::print_stdout, reason = "its numbers are what it is for")]
-
-use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use rac_model::InstanceState;
 use rac_tests::{Docker, Host, Image, Stack, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::{Times, quantile};
+
 /// The private network of the Docker engine, and the address of its container there.
 const NETWORK: &str = "10.254.254.0/24";
 const CONTAINER: &str = "10.254.254.9";
 /// Where the app listens.
 const PORT: u16 = 8080;
-/// Rounds where nothing else is said, and the most.
-const ROUNDS: usize = 30;
-const MOST_ROUNDS: usize = 200;
-
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<()> {
-    let arguments: Vec<_> = std::env::args().skip(1).collect();
-    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
-    let rounds = match arguments.as_slice() {
-        ["wake"] => ROUNDS,
-        ["wake", "--rounds", rounds] => rounds.parse().context("--rounds takes a number")?,
-        _ => bail!("usage: bench wake [--rounds N]"),
-    };
-    ensure!((1..=MOST_ROUNDS).contains(&rounds), "--rounds takes 1 to {MOST_ROUNDS}");
-
-    let work = std::env::temp_dir().join(format!("rac-bench-{}", std::process::id()));
-    fs::create_dir_all(&work).with_context(|| format!("create {}", work.display()))?;
-    let measured = wake(&work, rounds).await;
-    fs::remove_dir_all(&work).context("remove what the benchmark left")?;
-    measured?.print();
-    Ok(())
-}
 
 /// The times of all rounds.
 #[derive(Default)]
-struct Wakes {
+pub(crate) struct Wakes {
     docker: Times,
     cold: Times,
     frozen: Times,
@@ -54,7 +31,7 @@ struct Wakes {
     frozen_phases: Phases,
 }
 
-async fn wake(work: &Path, rounds: usize) -> Result<Wakes> {
+pub(crate) async fn wake(work: &Path, rounds: usize) -> Result<Wakes> {
     let docker = Docker::own(work).await?;
     let stack = Stack::start(work).await?;
     let image = Image::new().expose(PORT);
@@ -165,24 +142,6 @@ fn run(mut command: Command) -> Result<()> {
     Ok(())
 }
 
-#[derive(Default)]
-struct Times(Vec<Duration>);
-
-impl Times {
-    /// The time that the share `part` of the rounds stayed under, in milliseconds.
-    fn quantile(&self, part: f64) -> f64 {
-        let mut sorted: Vec<_> = self.0.iter().map(|time| time.as_secs_f64() * 1000.0).collect();
-        sorted.sort_by(f64::total_cmp);
-        quantile(&sorted, part)
-    }
-}
-
-fn quantile(sorted: &[f64], part: f64) -> f64 {
-    let last = sorted.len().saturating_sub(1);
-    let index = (last as f64 * part).round() as usize;
-    sorted.get(index).copied().unwrap_or(f64::NAN)
-}
-
 /// The phases that the edge told, in milliseconds, by name in the order they came.
 #[derive(Default)]
 struct Phases(Vec<(String, Vec<f64>)>);
@@ -214,7 +173,7 @@ impl Phases {
 }
 
 impl Wakes {
-    fn print(&self) {
+    pub(crate) fn print(&self) {
         println!("From the request to the first byte, in ms, {} rounds", self.docker.0.len());
         println!("  {:34} {:>8} {:>8} {:>8}", "", "median", "p90", "min");
         for (name, times) in [
