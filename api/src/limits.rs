@@ -45,7 +45,8 @@ pub(crate) struct Limits {
 }
 
 /// More than a limit allows.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
 pub(crate) struct Exceeded {
     code: &'static str,
     /// What, and what to do about it.

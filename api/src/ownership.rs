@@ -18,6 +18,7 @@ use crate::db::{
     Db, DbError, Transaction, apps, collaborators, denied, events, releases, routes, tombstones,
 };
 use crate::lease::Fence;
+use crate::limits::{Exceeded, Limits};
 use crate::release::Ledger;
 use crate::tags::Tags;
 
@@ -56,6 +57,9 @@ pub(crate) enum OwnershipError {
     /// It is shared with as many as it can be.
     #[error("an app is shared with at most {MAX_COLLABORATORS} accounts: `rac unshare` some first")]
     TooMany,
+    /// They have as many apps as they may.
+    #[error(transparent)]
+    Limit(#[from] Exceeded),
     /// It is not shared with them.
     #[error("the app is not shared with {0}")]
     NotShared(UserName),
@@ -70,6 +74,7 @@ pub(crate) struct Ownership {
     pub(crate) db: Db,
     pub(crate) ledger: Ledger,
     pub(crate) tags: Tags,
+    pub(crate) limits: Limits,
 }
 
 /// What is left of an app in the registry, and the number of the last change of its routes.
@@ -96,6 +101,7 @@ impl Ownership {
             },
             None => self.make(&mut tx, app, user, now).await?,
         }
+        self.limits.another_app(apps::owned(&mut *tx, user).await?)?;
         if !apps::claim(&mut tx, app, user, now).await? {
             return Err(OwnershipError::Changed(app.clone()));
         }

@@ -2,8 +2,10 @@
 //! writes it, moves the routes that follow it, and numbers the changes for the feed.
 
 mod lead;
+mod quota;
 mod rights;
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use rac_model::{AppName, Digest, HostLabel, Tag, UserName};
@@ -27,8 +29,8 @@ use rights::Right;
 pub enum By {
     /// This account, as the registry says.
     User(UserName),
-    /// Somebody who was not logged in.
-    Nobody,
+    /// Somebody who was not logged in, from this address where it is known.
+    Nobody(Option<IpAddr>),
     /// Somebody: the registry has the push, and nobody told of it.
     Unknown,
 }
@@ -38,7 +40,7 @@ impl By {
     pub fn user(&self) -> Option<&UserName> {
         match self {
             Self::User(user) => Some(user),
-            Self::Nobody | Self::Unknown => None,
+            Self::Nobody(_) | Self::Unknown => None,
         }
     }
 }
@@ -89,6 +91,7 @@ pub struct Ledger {
     changes: Changes,
     vault: Vault,
     unclaimed_ttl: Option<Duration>,
+    max_previews: Option<u64>,
     fence: Option<Fence>,
 }
 
@@ -96,12 +99,17 @@ impl Ledger {
     /// A ledger in `db` that tells `changes` of every change to the routes, and seals in `vault`
     /// what releases run with.
     pub fn new(db: Db, changes: Changes, vault: Vault) -> Self {
-        Self { db, changes, vault, unclaimed_ttl: None, fence: None }
+        Self { db, changes, vault, unclaimed_ttl: None, max_previews: None, fence: None }
     }
 
     /// The same ledger, in which apps that belong to nobody end after `ttl`.
     pub fn ending_after(self, ttl: Option<Duration>) -> Self {
         Self { unclaimed_ttl: ttl, ..self }
+    }
+
+    /// The same ledger, in which an app has at most so many previews.
+    pub fn with_previews(self, max: Option<u64>) -> Self {
+        Self { max_previews: max, ..self }
     }
 
     /// The same ledger, for work that one API does at a time.
@@ -151,6 +159,8 @@ impl Ledger {
         denied::remove(&mut tx, &push.app, &push.tag, &push.digest).await?;
         let number = apps::next_release(&mut tx, &push.app, Some(pushed_at)).await?;
         let mut release = row(push, number, pushed_at, now);
+        quota::count(&mut tx, push, &release, now).await?;
+        quota::keep_previews(&mut tx, push, self.max_previews, &mut release).await?;
         self.take_settings(&mut tx, &push.app, &mut release).await?;
         releases::insert(&mut tx, &push.app, &release).await?;
         let moved = move_routes(&mut tx, &push.app, &release).await?;
@@ -160,7 +170,7 @@ impl Ledger {
         if let Some(seq) = moved {
             self.tell(seq);
         }
-        log(push, number);
+        log(push, &release);
         Ok(Recorded::Release(number))
     }
 
@@ -300,9 +310,11 @@ async fn is_same(
     }
     let is_later = match push.by {
         By::Unknown => !push.tag.is_latest(),
-        By::User(_) | By::Nobody => push.pushed_at > newest.pushed_at,
+        By::User(_) | By::Nobody(_) => push.pushed_at > newest.pushed_at,
     };
-    if newest.refused.is_some() || !is_later {
+    // What was refused for itself is refused again; what was one too many may not be any more.
+    let is_refused = newest.refused.is_some() && push.image.is_err();
+    if is_refused || !is_later {
         return Ok(true);
     }
     match routes::release_at(&mut *tx, &follower(&push.app, &push.tag)).await? {
@@ -415,24 +427,24 @@ async fn move_routes(
     Ok(moved)
 }
 
-fn log(push: &Push, number: u64) {
-    let Push { app, tag, digest, .. } = push;
-    match &push.image {
-        Ok(image) => info!(
+fn log(push: &Push, release: &ReleaseRow) {
+    let (app, ReleaseRow { number, tag, digest, .. }) = (&push.app, release);
+    let (findings, refused) = (release.findings.len(), release.refused.as_deref());
+    match refused {
+        None => info!(
             app.name = %app,
             release.number = number,
             release.tag = %tag,
             image.digest = %digest,
-            findings = image.findings.len(),
+            findings,
             "Released `{app}` {number} ({tag})"
         ),
-        Err(refusal) => info!(
+        Some(reason) => info!(
             app.name = %app,
             release.number = number,
             release.tag = %tag,
             image.digest = %digest,
-            "Refused `{app}` {number} ({tag}): {}",
-            refusal.reason
+            "Refused `{app}` {number} ({tag}): {reason}"
         ),
     }
 }

@@ -141,6 +141,7 @@ impl Server {
         let parts = Parts {
             lease: Lease::new(db.clone(), Pace::USUAL),
             ledger: Ledger::new(db.clone(), changes.clone(), vault.clone())
+                .with_previews(settings.limits.previews.get())
                 .ending_after(settings.unclaimed_ttl()),
             domains: Domains::new(db.clone(), urls.clone(), settings.dns_server)?,
             db,
@@ -250,7 +251,12 @@ impl Parts {
     }
 
     fn ownership(&self) -> Ownership {
-        Ownership { db: self.db.clone(), ledger: self.ledger.clone(), tags: self.tags() }
+        Ownership {
+            db: self.db.clone(),
+            ledger: self.ledger.clone(),
+            tags: self.tags(),
+            limits: self.limits.clone(),
+        }
     }
 
     fn retention(&self) -> Retention {

@@ -229,6 +229,19 @@ pub async fn create(
     Ok(())
 }
 
+/// How many apps `owner` has.
+///
+/// # Errors
+/// The database fails.
+pub async fn owned(db: impl AnyExecutor<'_>, owner: &UserName) -> Result<u64, DbError> {
+    let row = sqlx::query("select count(*) as owned from app where owner = $1")
+        .bind(owner.as_str())
+        .fetch_one(db)
+        .await
+        .map_err(DbError::during("count apps"))?;
+    count(&row, "owned")
+}
+
 /// Gives an app that belongs to nobody to `owner`; says whether it did.
 ///
 /// # Errors

@@ -185,6 +185,28 @@ pub async fn of_releases(
     rows.iter().map(|row| Ok((parse(row, "host")?, count(row, "release_number")?))).collect()
 }
 
+/// How many previews `app` has, other than the one at `host`.
+///
+/// # Errors
+/// The database fails.
+pub async fn other_previews(
+    db: impl AnyExecutor<'_>,
+    app: &AppName,
+    host: &HostLabel,
+) -> Result<u64, DbError> {
+    let row = sqlx::query(
+        "select count(*) as previews from route
+         where app_name = $1 and release_number is not null and host <> $2 and host <> $3",
+    )
+    .bind(app.as_str())
+    .bind(HostLabel::of_app(app).as_str())
+    .bind(host.as_str())
+    .fetch_one(db)
+    .await
+    .map_err(DbError::during("count previews"))?;
+    count(&row, "previews")
+}
+
 /// The routes of `app`, with the tags of the releases that they lead to, by host label.
 ///
 /// # Errors

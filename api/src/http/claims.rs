@@ -40,7 +40,8 @@ struct ClaimPath {
     params(("app" = AppName, Path)),
     responses(
         (status = 200, body = App),
-        (status = 409, description = "It belongs to somebody else, or its name is kept for them.")
+        (status = 409, description = "It belongs to somebody else, or its name is kept for them."),
+        (status = 429, description = "The account owns as many apps as it may.")
     )
 )]
 async fn claim(
@@ -135,6 +136,7 @@ impl From<OwnershipError> for ApiError {
             OwnershipError::IsOwner(_) => Self::Conflict("is_owner", sentence),
             OwnershipError::TooMany => Self::Conflict("too_many_collaborators", sentence),
             OwnershipError::NotShared(_) => Self::Missing("collaborator_not_found", sentence),
+            OwnershipError::Limit(exceeded) => exceeded.into(),
             OwnershipError::Db(error) => error.into(),
         }
     }

@@ -1,3 +1,5 @@
+use std::net::{IpAddr, SocketAddr};
+
 use rac_model::{AppName, Digest, Tag};
 use serde::Deserialize;
 
@@ -24,12 +26,28 @@ struct Event {
     target: Target,
     #[serde(default)]
     actor: Actor,
+    #[serde(default)]
+    request: Request,
 }
 
 #[derive(Deserialize, Default)]
 struct Actor {
     #[serde(default)]
     name: String,
+}
+
+#[derive(Deserialize, Default)]
+struct Request {
+    #[serde(default)]
+    addr: String,
+}
+
+impl Request {
+    /// Where it came from: as the edge says, or, with a port, who was connected.
+    fn address(&self) -> Option<IpAddr> {
+        let connected = || Some(self.addr.parse::<SocketAddr>().ok()?.ip());
+        self.addr.parse().ok().or_else(connected)
+    }
 }
 
 #[derive(Deserialize)]
@@ -45,7 +63,8 @@ impl Pushed {
     /// Reads an event; nothing where it tells of something else (a layer, a pull, a manifest
     /// without a tag, a name that no app can have, something that RAC does itself).
     pub(crate) fn read(body: &str) -> Option<Self> {
-        let Event { timestamp, action, target, actor } = serde_json::from_str(body).ok()?;
+        let Event { timestamp, action, target, actor, request } =
+            serde_json::from_str(body).ok()?;
         let wanted = action == "push"
             && actor.name != RAC
             && MANIFESTS.contains(&target.media_type.as_str())
@@ -53,7 +72,7 @@ impl Pushed {
         let at = clock::parse(&timestamp)?;
         let Target { digest, repository: app, tag, .. } = target;
         // A name that no account can have is nobody's.
-        let by = actor.name.parse().map_or(By::Nobody, By::User);
+        let by = actor.name.parse().map_or_else(|_| By::Nobody(request.address()), By::User);
         wanted.then_some(Self { app, tag, digest, at, by })
     }
 }
@@ -99,16 +118,29 @@ mod tests {
         assert_eq!(pushed.app.as_str(), "shop");
         assert_eq!(pushed.digest, Digest::of(b"x"));
         assert_eq!(clock::rfc3339(pushed.at), "2026-02-03T04:05:06.5Z");
-        assert_eq!(pushed.by, By::Nobody);
+        assert_eq!(pushed.by, By::Nobody(None));
     }
 
     #[test]
     fn who_pushed_is_whom_the_token_named() {
         let by = |name: &str| event(|e| e["actor"] = json!({ "name": name })).map(|p| p.by);
         assert_eq!(by("ada"), Some(By::User("ada".parse().unwrap())));
-        assert_eq!(by(""), Some(By::Nobody));
-        assert_eq!(by("No Account"), Some(By::Nobody));
+        assert_eq!(by(""), Some(By::Nobody(None)));
+        assert_eq!(by("No Account"), Some(By::Nobody(None)));
         assert_eq!(by("rac-api"), None, "RAC's own");
+    }
+
+    #[test]
+    fn where_a_push_came_from_is_what_the_registry_says() {
+        let from = |addr: &str| {
+            let pushed = event(|e| e["request"] = json!({ "addr": addr })).unwrap();
+            let By::Nobody(address) = pushed.by else { panic!("{:?}", pushed.by) };
+            address.map(|address| address.to_string())
+        };
+        assert_eq!(from("192.0.2.1").as_deref(), Some("192.0.2.1"), "the edge says so");
+        assert_eq!(from("192.0.2.1:40000").as_deref(), Some("192.0.2.1"));
+        assert_eq!(from("[2001:db8::1]:40000").as_deref(), Some("2001:db8::1"));
+        assert_eq!(from("unknown"), None);
     }
 
     #[test]

@@ -47,7 +47,7 @@ async fn may_push(tx: &mut AnyConnection, app: &AppRow, by: &By) -> Result<bool,
     match by {
         By::User(user) if user == owner => Ok(true),
         By::User(user) => Ok(collaborators::role(tx, &app.name, user).await?.is_some()),
-        By::Nobody => Ok(false),
+        By::Nobody(_) => Ok(false),
         // Tokens from before the rights changed may still be in use.
         By::Unknown => Ok(app.settled_at >= app.rights_changed_at),
     }

@@ -11,6 +11,9 @@ use rac_api::settings::Vault;
 use rac_model::{AppSpec, Digest};
 use tempfile::TempDir;
 
+use rac_api::db::usage::Quota;
+use rac_api::db::{releases, routes, usage};
+
 use crate::database::Database;
 
 async fn ledger(database: &Database) -> Ledger {
@@ -25,7 +28,7 @@ fn push(content: &str, pushed_at: i64) -> Push {
     let (spec, findings) = (AppSpec::default(), Vec::new());
     let image = Ok(Image { manifest: digest, size: 1, spec, findings });
     let (app, tag) = ("shop".parse().unwrap(), "latest".parse().unwrap());
-    Push { app, tag, digest, pushed_at, by: By::Nobody, image }
+    Push { app, tag, digest, pushed_at, by: By::Nobody(None), image }
 }
 
 #[tokio::test]
@@ -80,4 +83,56 @@ async fn pushes_at_the_same_time_get_numbers_of_their_own() {
     }
     numbers.sort_unstable();
     assert_eq!(numbers, (1..=50).collect::<Vec<u64>>());
+}
+
+#[tokio::test]
+async fn one_preview_too_many_is_refused_until_another_one_is_gone() {
+    let database = Database::new();
+    let db = database.open().await;
+    let ledger = ledger(&database).await.with_previews(Some(2));
+    let record = async |content: &str, tag: &str, pushed_at| {
+        let push = Push { tag: tag.parse().unwrap(), ..push(content, pushed_at) };
+        let recorded = ledger.record(&push, Unless::PushedLater).await.unwrap();
+        let Recorded::Release(number) = recorded else { return None };
+        let release = releases::find(db.reader(), &push.app, number).await.unwrap().unwrap();
+        Some(release.refused)
+    };
+    for tag in ["a", "b", "latest"] {
+        assert_eq!(record(tag, tag, 7).await, Some(None), "{tag}");
+    }
+    let refused = record("c", "c", 7).await.unwrap().unwrap();
+    assert!(refused.contains("has 2 previews, and RAC keeps 2"), "{refused}");
+    assert_eq!(record("b2", "b", 8).await, Some(None), "it is there already");
+    assert_eq!(record("c", "c", 7).await, None, "told twice");
+
+    let mut tx = db.write().await.unwrap();
+    let (host, app) = ("a--shop".parse().unwrap(), "shop".parse().unwrap());
+    routes::remove(&mut tx, &host, &app, 7).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(record("c", "c", 9).await, Some(None), "pushed again, there is room");
+}
+
+#[tokio::test]
+async fn what_is_pushed_without_an_account_is_counted_for_its_address() {
+    let database = Database::new();
+    let (db, ledger) = (database.open().await, ledger(&database).await);
+    let record = async |content: &str, app: &str, by: By| {
+        let push = Push { app: app.parse().unwrap(), by, ..push(content, 7) };
+        ledger.record(&push, Unless::PushedLater).await.unwrap();
+    };
+    let from = || By::Nobody(Some("2001:db8::7".parse().unwrap()));
+    record("a", "shop", from()).await;
+    record("a", "shop", from()).await;
+    record("b", "shop", from()).await;
+    record("a", "wiki", from()).await;
+    record("c", "wiki", By::Unknown).await;
+    record("d", "wiki", By::Nobody(None)).await;
+    let used = async |quota| usage::today(db.reader(), quota, "2001:db8::", clock()).await.unwrap();
+    assert_eq!(used(Quota::AnonymousBytes).await, 3, "one byte each, and none twice");
+    assert_eq!(used(Quota::AnonymousApps).await, 2);
+}
+
+/// Now, in milliseconds since 1970.
+fn clock() -> i64 {
+    i64::try_from(time::OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000).unwrap()
 }
