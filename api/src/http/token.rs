@@ -22,7 +22,7 @@ use crate::db::tokens::Kind;
 use crate::db::{Db, DbError, apps, tombstones};
 use crate::metrics::Metrics;
 use crate::problem::ApiError;
-use crate::token::{self, LIFETIME, SERVICE, Signer};
+use crate::token::{self, Access, Asked, LIFETIME, SERVICE, Signer};
 use crate::urls::Urls;
 
 /// For how many days an identity token of `docker login` is good.
@@ -169,8 +169,8 @@ impl Desk {
             .map_err(|error| ApiError::BadRequest(error.to_string()))?;
         let mut access = Vec::with_capacity(wanted.len());
         for wanted in &wanted {
-            let rights = self.rights(&shown.principal, &wanted.app).await?;
-            access.extend(wanted.granted(rights));
+            let granted = self.grant(&shown.principal, wanted).await?;
+            access.extend(granted);
         }
         let refresh_token = if offline { self.identity(&shown).await? } else { None };
         let subject = shown.principal.name().map_or("", UserName::as_str);
@@ -186,20 +186,38 @@ impl Desk {
         }))
     }
 
+    /// What of one scope whoever asks may have. Whoever has no account and has pushed too much
+    /// today is told so here, where clients show it to people.
+    async fn grant(
+        &self,
+        principal: &Principal,
+        wanted: &Asked,
+    ) -> Result<Option<Access>, ApiError> {
+        let (rights, is_new) = self.rights(principal, &wanted.app).await?;
+        let granted = wanted.granted(rights);
+        let pushes = |access: &Access| access.actions.contains(&"push");
+        if *principal == Principal::Anonymous && granted.as_ref().is_some_and(pushes) {
+            self.auth.limits.anonymous_push(&self.db, self.from, is_new).await??;
+        }
+        Ok(granted)
+    }
+
+    /// What `principal` may do in the repository of an app, and whether nobody has it yet.
     async fn rights(
         &self,
         principal: &Principal,
         name: &AppName,
-    ) -> Result<RegistryRights, ApiError> {
+    ) -> Result<(RegistryRights, bool), ApiError> {
         let found = apps::find_for(self.db.reader(), name, principal.name()).await?;
         if found.is_none() {
             let kept = tombstones::find(self.db.reader(), name, clock::now()).await?;
             if kept.is_some_and(|kept| principal.name() != Some(&kept.owner)) {
-                return Ok(RegistryRights::default());
+                return Ok((RegistryRights::default(), true));
             }
         }
         let (app, role) = found.map_or((None, None), |(app, role)| (Some(app), role));
-        Ok(access::registry_rights(principal, role, app.as_ref(), name))
+        let rights = access::registry_rights(principal, role, app.as_ref(), name);
+        Ok((rights, app.is_none()))
     }
 
     /// What the client can show from now on instead of the password: a token of its own, or the one
