@@ -147,7 +147,10 @@ impl Settings {
 
 /// How long an app that nobody has claimed stays, where it ends at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct UnclaimedTtl(Option<Duration>);
+pub struct UnclaimedTtl(
+    /// Nothing where it never ends.
+    pub Option<Duration>,
+);
 
 fn unclaimed_ttl(text: &str) -> Result<UnclaimedTtl, String> {
     if text == "off" {

@@ -23,8 +23,8 @@ pub(crate) struct Edge {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Heard {
     id: String,
-    event: String,
-    data: Value,
+    pub(crate) event: String,
+    pub(crate) data: Value,
 }
 
 impl Edge {
@@ -298,4 +298,35 @@ async fn node(secret: String, body: String) -> u16 {
         }
     });
     port
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_app_wrote_and_who_asked_for_it_is_its_members_business() {
+    let stack = Stack::start().await;
+    let known = json!({ "node": "n1", "hosts": [{
+        "host": "shop", "instances": [],
+        "failure": { "code": "app_crashed", "message": "it ended", "release": 1,
+            "at": "2026-01-01T00:00:00Z", "log": ["sesame"] },
+        "wakes": [{ "at": "2026-01-01T00:00:00Z", "release": 1, "from": "stopped", "queue_ms": 0.0,
+            "start_ms": 1.0, "ready_ms": 2.0, "request": "GET /secret", "client": "192.0.2.7" }],
+    }] });
+    let port = node(stack.secret("node.secret"), known.to_string()).await;
+    let request = stack.http.get(stack.internal_url("/internal/feed")).header(NODE_HEADER, "n1");
+    let request = request.header(NODE_ADDRESS_HEADER, format!("http://127.0.0.1:{port}"));
+    let _feed = request.bearer_auth(stack.secret("node.secret")).send().await.unwrap();
+    let ada = stack.sign_up("ada").await;
+    let eve = stack.sign_up("eve").await;
+    let shows = async |response: Response| {
+        let text = response.text().await.unwrap();
+        assert!(text.contains("it ended"), "{text}");
+        ["sesame", "/secret", "192.0.2.7"].map(|private| text.contains(private))
+    };
+    Image::new("v1").push(&stack, "shop", "latest").await;
+    stack.release("shop", 1).await;
+    let anonymous = async || stack.get("/v1/apps/shop").send().await.unwrap();
+    assert_eq!(shows(anonymous().await).await, [true; 3], "it belongs to everybody");
+    ada.claim(&stack, "shop").await;
+    assert_eq!(shows(ada.get(&stack, "/v1/apps/shop").await).await, [true; 3]);
+    assert_eq!(shows(eve.get(&stack, "/v1/apps/shop").await).await, [false; 3]);
+    assert_eq!(shows(anonymous().await).await, [false; 3]);
 }
