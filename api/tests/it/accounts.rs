@@ -56,6 +56,7 @@ async fn a_token_is_shown_once_listed_and_revoked() {
     let made =
         ada.new_token(&stack, json!({ "name": "ci", "scopes": ["push", "pull", "push"] })).await;
     assert!(made.secret.starts_with("rac_pat_") && made.secret.ends_with(&made.token.last4));
+    assert_eq!(made.token.last4.len(), 4);
     let listed = ada.ask(&stack, Method::GET, "/v1/tokens").send().await.unwrap();
     let text = listed.text().await.unwrap();
     assert!(!text.contains(&made.secret) && !text.contains(&ada.token));

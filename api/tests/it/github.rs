@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use crate::person::refusal;
-use crate::stack::{Stack, eventually};
+use crate::stack::Stack;
 
 /// Answers like GitHub.
 #[derive(Clone)]
@@ -55,7 +55,7 @@ impl Github {
         if line.starts_with("POST /login/device/code ") {
             assert!(request.contains("client_id=the-client"), "{request}");
             return json!({ "device_code": "the-device-code", "user_code": "WDJB-MJHT",
-                "verification_uri": "https://github.com/login/device", "expires_in": 900, "interval": 1 });
+                "verification_uri": "https://github.com/login/device", "expires_in": 900, "interval": 60 });
         }
         if line.starts_with("POST /login/oauth/access_token ") {
             assert!(request.contains("device_code=the-device-code"), "{request}");
@@ -116,7 +116,7 @@ async fn begin(stack: &Stack) -> String {
     let response = stack.post("/v1/login/github", json!({})).await;
     assert_eq!(response.status(), StatusCode::OK);
     let begun: Value = response.json().await.unwrap();
-    assert_eq!((&begun["user_code"], &begun["interval"]), (&json!("WDJB-MJHT"), &json!(1)));
+    assert_eq!((&begun["user_code"], &begun["interval"]), (&json!("WDJB-MJHT"), &json!(60)));
     assert!(!begun.to_string().contains("the-device-code"), "{begun}");
     begun["device"].as_str().unwrap().to_owned()
 }
@@ -125,17 +125,10 @@ async fn poll(stack: &Stack, device: &str) -> reqwest::Response {
     stack.post("/v1/login/github/poll", json!({ "device": device })).await
 }
 
-/// Polls until GitHub's answer is another than that nobody has confirmed yet.
-async fn outcome(stack: &Stack, device: &str) -> reqwest::Response {
-    let last = Mutex::new(None);
-    eventually("the log-in ends", async || {
-        let response = poll(stack, device).await;
-        let pending = response.status() == StatusCode::ACCEPTED;
-        *last.lock().unwrap() = Some(response);
-        !pending
-    })
-    .await;
-    last.into_inner().unwrap().unwrap()
+/// Polls as if the interval had passed.
+async fn poll_in_time(stack: &Stack, device: &str) -> reqwest::Response {
+    stack.run_sql("update device_login set next_poll_at = 0").await;
+    poll(stack, device).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -148,16 +141,14 @@ async fn somebody_logs_in_with_github_and_keeps_the_account() {
 
     let device = begin(&stack).await;
     for _ in 0..5 {
-        assert_eq!(poll(&stack, &device).await.status(), StatusCode::ACCEPTED);
+        let pending = poll(&stack, &device).await;
+        assert_eq!(pending.status(), StatusCode::ACCEPTED);
     }
-    assert!(github.polls() <= 5, "asked only as often as GitHub wants");
-    eventually("GitHub is asked", async || {
-        poll(&stack, &device).await;
-        github.polls() > 0
-    })
-    .await;
+    assert_eq!(github.polls(), 0, "asked only as often as GitHub wants");
+    assert_eq!(poll_in_time(&stack, &device).await.status(), StatusCode::ACCEPTED);
+    assert_eq!(github.polls(), 1);
     github.confirm();
-    let login: rac_model::Login = outcome(&stack, &device).await.json().await.unwrap();
+    let login: rac_model::Login = poll_in_time(&stack, &device).await.json().await.unwrap();
     assert_eq!(login.user.as_str(), "octo-cat-2", "the name itself is somebody else's");
     let account = stack.get("/v1/user").bearer_auth(&login.token).send().await.unwrap();
     let account: rac_model::Account = account.json().await.unwrap();
@@ -166,7 +157,7 @@ async fn somebody_logs_in_with_github_and_keeps_the_account() {
 
     *github.login.lock().unwrap() = "renamed";
     let again = begin(&stack).await;
-    let login: rac_model::Login = outcome(&stack, &again).await.json().await.unwrap();
+    let login: rac_model::Login = poll_in_time(&stack, &again).await.json().await.unwrap();
     assert_eq!(login.user.as_str(), "octo-cat-2", "by GitHub's number, not by the login");
     let body = json!({ "name": "octo-cat-2", "password": "" });
     assert_eq!(stack.post("/v1/login", body).await.status(), StatusCode::UNAUTHORIZED);
@@ -183,16 +174,14 @@ async fn a_log_in_that_is_refused_or_ends_is_over() {
     ] {
         *github.poll.lock().unwrap() = Some(error);
         let device = begin(&stack).await;
-        let refused = outcome(&stack, &device).await;
+        let refused = poll_in_time(&stack, &device).await;
         assert_eq!(refusal(refused).await, (status, code.to_owned()));
     }
     *github.poll.lock().unwrap() = Some("slow_down");
     let device = begin(&stack).await;
-    eventually("it is to be asked less often", async || {
-        let pending: Value = poll(&stack, &device).await.json().await.unwrap();
-        pending["interval"] == 6
-    })
-    .await;
+    stack.run_sql("update device_login set interval_s = 5").await;
+    let slower: Value = poll_in_time(&stack, &device).await.json().await.unwrap();
+    assert_eq!(slower["interval"], 10);
     stack.run_sql("update device_login set expires_at = 1").await;
     assert_eq!(refusal(poll(&stack, &device).await).await.1, "device_login_ended");
     assert_eq!(refusal(poll(&stack, "made-up").await).await.1, "device_login_ended");
