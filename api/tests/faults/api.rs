@@ -23,7 +23,7 @@ impl Api {
             .arg(format!("--listen={}", settings.listen))
             .arg(format!("--internal-listen={}", settings.internal_listen))
             .arg(format!("--registry-url={}", settings.registry_url))
-            .args(["--reconcile-interval=1h", "--limit-login=off", "--limit-previews=off"])
+            .args(["--reconcile-interval=1h", "--limit-login=off", "--limit-apps=off"])
             .env("DATABASE_URL", url)
             .env("RUST_LOG", "warn")
             .stdin(Stdio::null())

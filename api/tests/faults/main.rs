@@ -18,6 +18,11 @@ mod failover;
 #[allow(dead_code, reason = "the other tests use all of it")]
 #[path = "../it/image.rs"]
 mod image;
+mod kills;
+mod logins;
+#[allow(dead_code, reason = "the other tests use all of it")]
+#[path = "../it/person.rs"]
+mod person;
 #[path = "../it/ports.rs"]
 mod ports;
 #[allow(dead_code, reason = "the other tests use all of it")]
