@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use crate::files::{make_passage, make_private, write_public};
 use crate::image::Images;
 use crate::locks::Locks;
 use crate::network::{self, Pool, name_servers};
+use crate::output::Outputs;
 use crate::prepare::registry_client;
 use crate::ranges::Ranges;
 use crate::rootfs::remove_mount;
@@ -58,6 +60,7 @@ pub(crate) struct Engine {
     pub(crate) slots: Semaphore,
     /// Who is there, by what was last known.
     pub(crate) present: Mutex<BTreeMap<InstanceId, Present>>,
+    pub(crate) outputs: Arc<Outputs>,
     pub(crate) pool: Pool,
     pub(crate) events: broadcast::Sender<Event>,
 }
@@ -92,6 +95,7 @@ impl Engine {
         let client = Client::new(&config.socket())
             .map_err(BackendError::during("use the address of containerd"))?;
         wait_for(&client).await?;
+        hide_store(&config).map_err(BackendError::during("hide containerd's store"))?;
         make_namespace(&client).await?;
 
         let taken = crate::read::instances(&client, &Cgroups::new(&config.stack)).await?;
@@ -99,6 +103,7 @@ impl Engine {
         let pool = Pool::open(&config, &in_use).await?;
         let engine = Self::new(config, client, pool)?;
         engine.remove_unfinished().await?;
+        taken.iter().for_each(|known| engine.outputs.take_over(&known.instance.id));
         engine.present.lock().extend(taken.into_iter().map(Present::taken_over));
         engine.remove_orphans().await?;
         Ok(engine)
@@ -112,6 +117,7 @@ impl Engine {
             registry_client().map_err(BackendError::during("make a client for the registry"))?;
         Ok(Self {
             cgroups: Cgroups::new(&config.stack),
+            outputs: Arc::new(Outputs::new(&config)),
             config,
             client,
             http,
@@ -172,7 +178,18 @@ fn make_directories(config: &Config) -> std::io::Result<()> {
     write_public(&state.join("resolv.conf"), &servers)?;
     fs::create_dir_all(&config.home)?;
     make_private(&config.home("volumes"))?;
-    make_private(&config.home("logs"))
+    make_private(&config.home("output"))?;
+    crate::output::link(config)
+}
+
+/// containerd keeps every container's specification there, with its environment, and lets everybody
+/// on the machine read it.
+fn hide_store(config: &Config) -> std::io::Result<()> {
+    let store = config.home("containerd").join("io.containerd.metadata.v1.bolt");
+    match store.exists() {
+        true => fs::set_permissions(store, fs::Permissions::from_mode(0o700)),
+        false => Ok(()),
+    }
 }
 
 async fn wait_for(client: &Client) -> Result<(), BackendError> {

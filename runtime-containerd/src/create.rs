@@ -10,14 +10,15 @@ use containerd_client::types::Mount;
 use oci_spec::runtime::Spec;
 use prost::Message;
 use prost_types::Any;
-use rac_model::{AppName, Chain, InstanceState};
+use rac_model::{Chain, InstanceState};
 use rac_runtime::{BackendError, Instance, InstanceSpec, StartError};
 
 use crate::client::{SNAPSHOTTER, exists, is_missing, request};
 use crate::connect::Engine;
-use crate::files::{make_passage, make_private, write_public};
+use crate::files::{make_passage, write_public};
 use crate::image::Image;
 use crate::network::{Network, Taken};
+use crate::output::Places;
 use crate::prepare::mapped;
 use crate::read;
 use crate::rootfs::sharing_content;
@@ -67,7 +68,7 @@ impl Engine {
         taken: Taken,
     ) -> Result<(), StartError> {
         let Some(network) = taken.network().cloned() else { return Ok(()) };
-        let (volumes, log) = self.prepare_directories(spec, image, &network).await?;
+        let (volumes, output) = self.prepare_directories(spec, image, &network).await?;
         let inputs = self.inputs(spec, image, &network, volumes);
         let container = container(spec, image, &network, &inputs, &self.config.state())?;
         let (mounts, ()) =
@@ -76,8 +77,8 @@ impl Engine {
         let task = CreateTaskRequest {
             container_id: spec.id.to_string(),
             rootfs: sharing_content(mounts),
-            stdout: log.clone(),
-            stderr: log,
+            stdout: output.stdout,
+            stderr: output.stderr,
             ..CreateTaskRequest::default()
         };
         self.client
@@ -119,14 +120,14 @@ impl Engine {
         spec: &InstanceSpec,
         image: &Arc<Image>,
         network: &Network,
-    ) -> Result<(Vec<(PathBuf, String)>, String), StartError> {
+    ) -> Result<(Vec<(PathBuf, String)>, Places), StartError> {
         let etc = self.config.state().join("instances").join(spec.id.as_str());
         write_etc(&etc, spec.route.host.as_str(), network)
             .map_err(BackendError::during("write the instance's files"))?;
-        let log = self.log_directory(&spec.route.app);
-        make_private(&log).map_err(BackendError::during("make the directory of the log"))?;
+        let output = self.outputs.begin(spec);
+        let output = output.map_err(BackendError::during("make the files of the output"))?;
         let volumes = self.volumes(&spec.route.image(), image).await?;
-        Ok((volumes, log_uri(&log)))
+        Ok((volumes, output))
     }
 
     /// The writable layer of an instance. It is nobody's to collect until it is deleted: no lease
@@ -161,10 +162,6 @@ impl Engine {
         let stored = self.client.containers().create(request(create)).await;
         stored.map_err(BackendError::during("create the container"))?;
         Ok(())
-    }
-
-    pub(crate) fn log_directory(&self, app: &AppName) -> PathBuf {
-        self.config.home("logs").join(app.as_str())
     }
 }
 
@@ -223,31 +220,4 @@ fn write_etc(etc: &Path, host: &str, network: &Network) -> io::Result<()> {
     );
     write_public(&etc.join("hosts"), &hosts)?;
     write_public(&etc.join("hostname"), &format!("{host}\n"))
-}
-
-/// Where the shim writes the output to: it appends, so that several instances share a log and a
-/// shortened log goes on at its end.
-fn log_uri(directory: &Path) -> String {
-    let path = directory.join("current.log");
-    let plain = |c: u8| c.is_ascii_alphanumeric() || b"/-_.~".contains(&c);
-    let mut uri = "file://".to_owned();
-    for byte in path.as_os_str().as_encoded_bytes() {
-        if plain(*byte) {
-            uri.push(char::from(*byte));
-        } else {
-            uri.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    uri
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_log_may_stand_anywhere() {
-        let uri = log_uri(Path::new("/home/a b/100%/logs/shop"));
-        assert_eq!(uri, "file:///home/a%20b/100%25/logs/shop/current.log");
-    }
 }

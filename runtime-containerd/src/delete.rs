@@ -27,6 +27,7 @@ impl Engine {
         ignore_missing(self.client.containers().delete(request(delete)).await)
             .map_err(BackendError::during("delete the container"))?;
         self.present.lock().remove(id);
+        self.outputs.end(id);
         if let Some(network) = known.and_then(|known| known.network) {
             self.pool.release(network);
         }

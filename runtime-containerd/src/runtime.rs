@@ -3,10 +3,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rac_model::{AppName, ImageRef};
+use rac_model::ImageRef;
 use rac_runtime::{
-    BackendError, Event, Instance, InstanceId, InstanceSpec, PrepareError, Runtime, StartError,
-    StopOutcome,
+    BackendError, Event, Instance, InstanceId, InstanceSpec, Output, PrepareError, Runtime,
+    StartError, StopOutcome,
 };
 use tokio::sync::broadcast;
 
@@ -66,8 +66,8 @@ impl Runtime for Containerd {
         self.engine.list().await
     }
 
-    async fn logs(&self, app: &AppName, bytes: usize) -> Result<Vec<u8>, BackendError> {
-        self.engine.logs(app, bytes).await
+    async fn take_output(&self) -> Result<Vec<Output>, BackendError> {
+        self.engine.take_output().await
     }
 
     async fn listening(&self, id: &InstanceId) -> Result<Option<Vec<SocketAddr>>, BackendError> {

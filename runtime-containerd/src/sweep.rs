@@ -45,6 +45,7 @@ pub async fn sweep(config: &Config) -> Result<(), BackendError> {
         let removed = ignore_missing(fs::remove_dir_all(state.join(name)));
         outcome = outcome.and(removed.map_err(BackendError::during("remove the stack's files")));
     }
+    let _ = fs::remove_file(state.join("output"));
     let removed = ignore_missing(fs::remove_file(state.join("resolv.conf")));
     // containerd's own directory is its own matter; without it, nothing is left.
     let _ = fs::remove_dir(&state);

@@ -1,14 +1,10 @@
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rac_model::AppName;
 use rac_runtime::{Instance, InstanceId};
-use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
 use crate::connect::Engine;
-use crate::logs;
 use crate::read::Known;
 
 /// How often somebody looks after the instances.
@@ -45,12 +41,11 @@ impl Present {
     }
 }
 
-/// Keeps logs short and instances to their share of the processors, for ever.
+/// Keeps instances to their share of the processors, for ever.
 pub(crate) async fn run(engine: Arc<Engine>) {
     loop {
         sleep(INTERVAL).await;
         limit(&engine);
-        shorten_logs(&engine).await;
     }
 }
 
@@ -60,17 +55,6 @@ fn limit(engine: &Engine) {
         if let Err(error) = engine.cgroups.limit_cpu(id, millis) {
             // It has ended meanwhile, most likely.
             tracing::debug!(%error, instance.id = %id, "Could not limit the processor time");
-        }
-    }
-}
-
-async fn shorten_logs(engine: &Engine) {
-    let apps: BTreeSet<AppName> =
-        engine.present.lock().values().map(|present| present.instance.image.app.clone()).collect();
-    for app in apps {
-        let directory = engine.log_directory(&app);
-        if let Ok(Err(error)) = spawn_blocking(move || logs::shorten(&directory)).await {
-            tracing::warn!(%error, app.name = %app, "Could not shorten a log");
         }
     }
 }

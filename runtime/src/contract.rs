@@ -5,7 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test, shared by several crates")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -42,13 +42,16 @@ pub async fn check(runtime: &dyn Runtime, image: &ImageRef, token: &str) {
 
     let spec = InstanceSpec { env: own_env(), ..spec("contract-1", image) };
     create_and_start(runtime, &spec, &mut events).await;
+    says_who_wrote(runtime, &spec).await;
     freeze_and_thaw(runtime, &spec.id).await;
     stop_and_delete(runtime, &spec.id, &mut events).await;
     delete_kills_what_runs(runtime, image, &mut events).await;
+    let taken = take_all(runtime).await;
 
-    let log = runtime.logs(&image.app, 4096).await.unwrap();
-    assert!(!log.is_empty(), "the log outlives the instances");
-    assert!(runtime.logs(&image.app, 3).await.unwrap().len() <= 3, "a bound is a bound");
+    for id in ["contract-2", "contract-3"] {
+        assert!(taken.contains(id), "the output of {id} outlives it: {taken:?}");
+    }
+    assert_eq!(runtime.take_output().await.unwrap(), [], "what was taken is not given again");
 
     runtime.forget(image).await.unwrap();
     runtime.forget(image).await.unwrap();
@@ -178,6 +181,33 @@ async fn sees_its_environment(address: SocketAddr) {
         assert!(env.lines().any(|line| line == variable), "{variable} is among {env:?}");
     }
     assert!(!env.lines().any(|line| line == "PORT=1"), "the port is RAC's to set: {env:?}");
+}
+
+async fn says_who_wrote(runtime: &dyn Runtime, spec: &InstanceSpec) {
+    let output = async {
+        loop {
+            if let Some(output) = runtime.take_output().await.unwrap().pop() {
+                return output;
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let output = timeout(LIMIT, output).await.expect("what it has written can be taken");
+    assert_eq!((&output.instance, output.release), (&spec.id, spec.route.release));
+    assert_eq!((&output.host, output.left_out), (&spec.route.host, 0));
+    assert!(output.text.ends_with(b"\n"), "{output:?}");
+}
+
+/// Takes all output there is, and returns whose it was.
+async fn take_all(runtime: &dyn Runtime) -> BTreeSet<String> {
+    let mut whose = BTreeSet::new();
+    loop {
+        let outputs = runtime.take_output().await.unwrap();
+        if outputs.is_empty() {
+            return whose;
+        }
+        whose.extend(outputs.iter().map(|output| output.instance.to_string()));
+    }
 }
 
 async fn freeze_and_thaw(runtime: &dyn Runtime, id: &InstanceId) {

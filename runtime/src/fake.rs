@@ -3,24 +3,24 @@ mod app;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use rac_model::{AppName, ImageRef, InstanceState};
+use rac_model::{AppName, ImageRef, InstanceState, LogStream};
 use tokio::sync::broadcast;
 use tokio::time::sleep;
 
 use crate::{
-    BackendError, Event, Exit, Instance, InstanceId, InstanceSpec, PrepareError, Runtime,
+    BackendError, Event, Exit, Instance, InstanceId, InstanceSpec, Output, PrepareError, Runtime,
     StartError, StopOutcome,
 };
 use app::{Answers, App};
 
 /// The events that a slow receiver may be behind by.
 const EVENTS: usize = 1024;
-/// What is kept of an app's log.
-const MAX_LOG: usize = 64 * 1024;
+/// The outputs that wait to be taken.
+const MAX_OUTPUTS: usize = 1024;
 /// How a process ends that was killed: 128 and the number of SIGKILL.
 const KILLED: Exit = Exit { code: 137, out_of_memory: false };
 
@@ -73,7 +73,7 @@ struct State {
     behaviours: BTreeMap<AppName, Behaviour>,
     starts: BTreeMap<AppName, usize>,
     prepares: BTreeMap<AppName, usize>,
-    logs: BTreeMap<AppName, Vec<u8>>,
+    outputs: Vec<Output>,
     broken: bool,
 }
 
@@ -129,6 +129,15 @@ impl Fake {
     pub fn exit(&self, id: &InstanceId, exit: Exit) {
         if let Some(running) = self.state.lock().instances.get_mut(id) {
             self.end(running, exit);
+        }
+    }
+
+    /// Lets an instance write to one of its outputs.
+    pub fn write(&self, id: &InstanceId, stream: LogStream, text: &str) {
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        if let Some(running) = state.instances.get(id) {
+            write(&mut state.outputs, &running.spec, stream, text.as_bytes().to_vec());
         }
     }
 
@@ -200,9 +209,8 @@ impl Fake {
         let app = App::start(&behaviour, answers)
             .map_err(BackendError::during("give the app an address"))?;
         *state.starts.entry(name.clone()).or_default() += 1;
-        let log = state.logs.entry(name.clone()).or_default();
-        log.extend_from_slice(format!("started {line}").as_bytes());
-        log.drain(..log.len().saturating_sub(MAX_LOG));
+        let started = format!("started {line}").into_bytes();
+        write(&mut state.outputs, &running.spec, LogStream::Stdout, started);
         running.instance.address = Some(app.address());
         running.instance.state = InstanceState::Running;
         running.app = Some(app);
@@ -226,6 +234,21 @@ impl State {
             Ok(())
         }
     }
+}
+
+fn write(outputs: &mut Vec<Output>, spec: &InstanceSpec, stream: LogStream, text: Vec<u8>) {
+    if outputs.len() >= MAX_OUTPUTS {
+        return;
+    }
+    outputs.push(Output {
+        instance: spec.id.clone(),
+        host: spec.route.host.clone(),
+        release: spec.route.release,
+        stream,
+        text,
+        left_out: 0,
+        written_at: SystemTime::now(),
+    });
 }
 
 /// The environment as a real app would print it.
@@ -363,12 +386,10 @@ impl Runtime for Fake {
         Ok(state.instances.values().map(|running| running.instance.clone()).collect())
     }
 
-    async fn logs(&self, app: &AppName, bytes: usize) -> Result<Vec<u8>, BackendError> {
-        let state = self.state.lock();
+    async fn take_output(&self) -> Result<Vec<Output>, BackendError> {
+        let mut state = self.state.lock();
         state.check()?;
-        let log = state.logs.get(app).map(Vec::as_slice).unwrap_or_default();
-        let from = log.len().saturating_sub(bytes);
-        Ok(log.get(from..).unwrap_or_default().to_vec())
+        Ok(std::mem::take(&mut state.outputs))
     }
 
     async fn listening(&self, id: &InstanceId) -> Result<Option<Vec<SocketAddr>>, BackendError> {

@@ -8,12 +8,13 @@ mod env;
 mod error;
 mod fake;
 mod instance;
+mod output;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rac_model::{AppName, ImageRef};
+use rac_model::ImageRef;
 use tokio::sync::broadcast;
 
 pub use env::Env;
@@ -22,6 +23,7 @@ pub use fake::{Behaviour, Fake};
 pub use instance::{
     Event, Exit, Instance, InstanceId, InstanceSpec, InvalidInstanceId, StopOutcome,
 };
+pub use output::Output;
 
 /// Something that runs containers on this node.
 ///
@@ -67,8 +69,8 @@ pub trait Runtime: Send + Sync + 'static {
     /// A frozen instance is thawed for it.
     async fn stop(&self, id: &InstanceId, grace: Duration) -> Result<StopOutcome, BackendError>;
 
-    /// Removes an instance with everything it had but its volumes and its log; kills it first
-    /// where it still runs.
+    /// Removes an instance with everything it had but its volumes and the output that nobody has
+    /// taken; kills it first where it still runs.
     async fn delete(&self, id: &InstanceId) -> Result<(), BackendError>;
 
     /// An instance, if it is there.
@@ -77,10 +79,12 @@ pub trait Runtime: Send + Sync + 'static {
     /// Every instance there is.
     async fn list(&self) -> Result<Vec<Instance>, BackendError>;
 
-    /// The last lines of what an app's instances wrote, the oldest first, at most `bytes`.
+    /// Takes what instances have written since this was last asked, also those that are gone.
     ///
-    /// The log outlives the instances.
-    async fn logs(&self, app: &AppName, bytes: usize) -> Result<Vec<u8>, BackendError>;
+    /// An answer has a bound: whoever gets something asks again. No app ever waits for its output
+    /// to be taken. It is kept meanwhile, also while nobody asks, and of what is too much the
+    /// oldest is left out.
+    async fn take_output(&self) -> Result<Vec<Output>, BackendError>;
 
     /// Where an instance's processes listen for TCP connections, as its own network sees it.
     ///

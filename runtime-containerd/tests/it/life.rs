@@ -1,9 +1,10 @@
 //! From create to delete.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
-use rac_model::InstanceState;
-use rac_runtime::{Event, Exit, Runtime as _, StopOutcome, contract};
+use rac_model::{InstanceState, LogStream};
+use rac_runtime::{Event, Exit, Instance, Runtime as _, StopOutcome, contract};
 use serde_json::json;
 
 use crate::image::{Image, Tar};
@@ -75,32 +76,73 @@ async fn where_an_app_listens_is_known() {
     world.end().await;
 }
 
+/// Takes output until `wanted` is in what an instance has written to `stream`.
+async fn written(world: &World, instance: &Instance, stream: LogStream, wanted: &str) {
+    let mut text = String::new();
+    let written = async {
+        while !text.contains(wanted) {
+            for output in world.engine().take_output().await.unwrap() {
+                if output.instance == instance.id && output.stream == stream {
+                    text.push_str(&String::from_utf8(output.text).unwrap());
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let in_time = tokio::time::timeout(LIMIT, written).await.is_ok();
+    assert!(in_time, "{wanted:?} is in {text:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_has_both_outputs_outlives_its_instance_and_stays_short() {
+async fn what_an_instance_writes_is_kept_also_while_nobody_takes_it() {
+    let mut world = World::new().await;
+    let instance = world.serving("chatty", &Image::app("serve").await).await;
+    written(&world, &instance, LogStream::Stdout, "started serve\n").await;
+    ask(&instance, "/say?3").await;
+    world.reconnect().await;
+    written(&world, &instance, LogStream::Stdout, "0123456789\n").await;
+    ask(&instance, "/say?3").await;
+    world.engine().delete(&instance.id).await.unwrap();
+    world.reconnect().await;
+    written(&world, &instance, LogStream::Stdout, "0123456789\n").await;
+    let files = world.config.home.join("output");
+    assert!(world.engine().take_output().await.unwrap().is_empty());
+    assert_eq!(std::fs::read_dir(files).unwrap().count(), 0, "and nothing is left of it");
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_two_outputs_are_told_apart() {
     let world = World::new().await;
     let instance = world.serving("chatty", &Image::app("serve").await).await;
-    let app = &instance.image.app;
-    let log = async || world.engine().logs(app, 65536).await.unwrap();
-    until("both outputs are logged", async || {
-        let log = String::from_utf8(log().await).unwrap();
-        let both = log.contains("started serve\n") && log.contains("to standard error\n");
-        if both { Ok(()) } else { Err(()) }
-    })
-    .await;
+    written(&world, &instance, LogStream::Stderr, "to standard error\n").await;
+    let specifications = world.config.home.join("containerd/io.containerd.metadata.v1.bolt");
+    let mode = std::fs::metadata(specifications).unwrap().permissions();
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777, 0o700);
+    world.end().await;
+}
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_that_writes_without_end_takes_little_room() {
+    let world = World::new().await;
+    let instance = world.serving("chatty", &Image::app("serve").await).await;
     for _ in 0..4 {
-        ask(&instance, "/say?50000").await;
+        ask(&instance, "/say?200000").await;
     }
-    let files = world.config.home.join("logs/chatty");
-    let length = |name: &str| std::fs::metadata(files.join(name)).map_or(0, |file| file.len());
-    until_true("the log is cut", || {
-        length("current.log") < 5 << 20 && length("old.log") == 5 << 20
+    let left_out = async {
+        let mut left_out = 0;
+        while left_out == 0 {
+            let outputs = world.engine().take_output().await.unwrap();
+            left_out += outputs.iter().map(|output| output.left_out).sum::<u64>();
+        }
+    };
+    tokio::time::timeout(LIMIT, left_out).await.expect("the oldest is left out");
+    until_true("the rest is taken", || {
+        let files = std::fs::read_dir(world.config.home.join("output")).unwrap().flatten();
+        let blocks = files.map(|file| file.metadata().unwrap().blocks()).sum::<u64>();
+        blocks * 512 <= 6 << 20
     })
     .await;
-    world.engine().delete(&instance.id).await.unwrap();
-    let tail = log().await;
-    assert_eq!(tail.len(), 65536);
-    assert!(tail.ends_with(b"0123456789\n"));
     world.end().await;
 }
 
