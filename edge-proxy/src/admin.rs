@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use http::header::{self, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::Full;
+use http_body_util::{Either, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rac_model::{AppName, Problem};
+use rac_model::{AppName, NodeDone, Problem};
 use subtle::ConstantTimeEq;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
@@ -22,6 +22,11 @@ use tracing::{debug, warn};
 
 use crate::apps::Apps;
 use crate::feed::FeedStatus;
+
+mod logs;
+
+/// A whole answer, or lines as they come.
+type Answer = Response<Either<Full<Bytes>, logs::LinesBody>>;
 
 /// How long a request may take to come.
 const HEAD: Duration = Duration::from_secs(5);
@@ -81,21 +86,53 @@ impl Admin {
         }
     }
 
-    async fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-        if request.method() != Method::GET && request.method() != Method::HEAD {
-            return problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "Ask with GET.");
+    async fn answer(&self, request: &Request<Incoming>) -> Answer {
+        let path = request.uri().path();
+        if let Some(rest) = path.strip_prefix("/v1/apps/") {
+            return self.of_app(request, rest).await;
         }
-        match request.uri().path() {
+        if !reads(request.method()) {
+            return own(not_allowed("Ask with GET."));
+        }
+        own(match path {
             "/healthz" => text(StatusCode::OK, "ok\n"),
             "/readyz" => self.ready().await,
             "/metrics" => self.metrics(),
-            path => match path.strip_prefix("/v1/apps/") {
-                Some(name) => self.app(request, name),
-                None => {
-                    problem(StatusCode::NOT_FOUND, "not_found", "There is nothing at this path.")
-                }
-            },
+            _ => not_found(),
+        })
+    }
+
+    /// What only the API may ask.
+    async fn of_app(&self, request: &Request<Incoming>, path: &str) -> Answer {
+        if !self.knows_secret(request) {
+            return own(problem(StatusCode::UNAUTHORIZED, "unauthorized", "Send the node secret."));
         }
+        let (name, what) = path.split_once('/').unwrap_or((path, ""));
+        let app = match name.parse::<AppName>() {
+            Ok(app) => app,
+            Err(error) => {
+                let detail = error.to_string();
+                return own(problem(StatusCode::BAD_REQUEST, "app_name_invalid", &detail));
+            }
+        };
+        let command = *request.method() == Method::POST;
+        match what {
+            "" if reads(request.method()) => {
+                own(json(StatusCode::OK, &self.apps.status(&app), "application/json"))
+            }
+            "logs" if *request.method() == Method::GET => logs::answer(&self.apps, app, request),
+            "restart" if command => own(done(&self.apps.restart(&app))),
+            "freeze" if command => own(done(&self.apps.freeze(&app).await)),
+            "" | "logs" => own(not_allowed("Ask with GET.")),
+            "restart" | "freeze" => own(not_allowed("Send POST.")),
+            _ => own(not_found()),
+        }
+    }
+
+    fn knows_secret(&self, request: &Request<Incoming>) -> bool {
+        let given = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+        let given = given.and_then(|value| value.strip_prefix(b"Bearer ")).unwrap_or_default();
+        given.ct_eq(self.secret.as_bytes()).into()
     }
 
     async fn ready(&self) -> Response<Full<Bytes>> {
@@ -114,18 +151,26 @@ impl Admin {
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
         response
     }
+}
 
-    fn app(&self, request: &Request<Incoming>, name: &str) -> Response<Full<Bytes>> {
-        let given = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
-        let given = given.and_then(|value| value.strip_prefix(b"Bearer ")).unwrap_or_default();
-        if !bool::from(given.ct_eq(self.secret.as_bytes())) {
-            return problem(StatusCode::UNAUTHORIZED, "unauthorized", "Send the node secret.");
-        }
-        match name.parse::<AppName>() {
-            Ok(name) => json(StatusCode::OK, &self.apps.status(&name), "application/json"),
-            Err(error) => problem(StatusCode::BAD_REQUEST, "app_name_invalid", &error.to_string()),
-        }
-    }
+fn reads(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
+}
+
+fn own(response: Response<Full<Bytes>>) -> Answer {
+    response.map(Either::Left)
+}
+
+fn done(done: &NodeDone) -> Response<Full<Bytes>> {
+    json(StatusCode::OK, done, "application/json")
+}
+
+fn not_found() -> Response<Full<Bytes>> {
+    problem(StatusCode::NOT_FOUND, "not_found", "There is nothing at this path.")
+}
+
+fn not_allowed(detail: &str) -> Response<Full<Bytes>> {
+    problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
 }
 
 fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {

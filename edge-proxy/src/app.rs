@@ -21,7 +21,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout};
 
 use crate::apps::Node;
-use crate::reports;
+use crate::reports::{self, Asker, Cause, Reports, WakeId};
 use crate::start::{self, Started};
 
 pub use lease::{Lease, WakeTimes};
@@ -86,6 +86,7 @@ struct State {
 struct Waiter {
     seat: oneshot::Sender<Result<Lease, Refused>>,
     since: Instant,
+    asker: Asker,
 }
 
 /// The app's starts have failed.
@@ -133,6 +134,10 @@ impl App {
         Arc::clone(&self.state.lock().route)
     }
 
+    pub(crate) fn reports(&self) -> &Reports {
+        &self.node.reports
+    }
+
     /// Whether a request would be answered without a start.
     pub fn is_awake(&self) -> bool {
         self.state.lock().slots.iter().any(|slot| !slot.draining())
@@ -142,15 +147,15 @@ impl App {
     ///
     /// # Errors
     /// [`Refused`], with the time after which to ask again.
-    pub async fn acquire(self: &Arc<Self>) -> Result<Lease, Refused> {
-        match self.claim() {
+    pub async fn acquire(self: &Arc<Self>, asker: impl Fn() -> Asker) -> Result<Lease, Refused> {
+        match self.claim(&asker) {
             Claim::Seated(lease) => Ok(lease),
-            Claim::Thaw(lease) => self.thaw(lease).await,
+            Claim::Thaw(lease) => self.thaw(lease, &asker).await,
             Claim::Refused(refused) => Err(refused),
             Claim::Wait(seat) => {
                 self.changed.notify_one();
                 match timeout(QUEUE_TIMEOUT, seat).await {
-                    Ok(Ok(Ok(lease))) => self.thaw(lease).await,
+                    Ok(Ok(Ok(lease))) => self.thaw(lease, &asker).await,
                     Ok(Ok(refused)) => refused,
                     Ok(Err(_)) => Err(Refused::Closed),
                     Err(_) => Err(self.refuse(
@@ -162,7 +167,7 @@ impl App {
         }
     }
 
-    fn claim(self: &Arc<Self>) -> Claim {
+    fn claim(self: &Arc<Self>, asker: &impl Fn() -> Asker) -> Claim {
         let mut state = self.state.lock();
         if let Some(refused) = state.turned_away() {
             return Claim::Refused(refused);
@@ -190,12 +195,16 @@ impl App {
             ));
         }
         let (seat, receiver) = oneshot::channel();
-        state.waiting.push_back(Waiter { seat, since: Instant::now() });
+        state.waiting.push_back(Waiter { seat, since: Instant::now(), asker: asker() });
         Claim::Wait(receiver)
     }
 
     /// Thaws the instance of a lease, which keeps it from being frozen again meanwhile.
-    async fn thaw(self: &Arc<Self>, mut lease: Lease) -> Result<Lease, Refused> {
+    async fn thaw(
+        self: &Arc<Self>,
+        mut lease: Lease,
+        asker: &impl Fn() -> Asker,
+    ) -> Result<Lease, Refused> {
         let asked = Instant::now();
         let serving = Arc::clone(lease.serving());
         let turn = serving.turn().await;
@@ -218,9 +227,10 @@ impl App {
                 start: asked.elapsed().saturating_sub(queued),
                 ready: Duration::ZERO,
             };
-            self.node.reports.woke(&self.host, serving.release(), &times);
+            let cause = Cause { asker: Some(asker()), waiting: 1 };
+            let wake = self.node.reports.woke(&self.host, serving.release(), &times, cause);
             self.node.metrics.thaws.inc();
-            lease.woken(times);
+            lease.woken(times, Some(wake));
             self.seat_waiting();
         }
         Ok(lease)
@@ -304,7 +314,8 @@ impl App {
     /// Takes over an instance that an earlier edge has started.
     pub fn adopt(self: &Arc<Self>, serving: Arc<Serving>, frozen: bool) {
         let power = if frozen { Power::Frozen } else { Power::Running };
-        self.state.lock().slots.push(Slot::new(serving, power));
+        let slot = Slot { since: None, ..Slot::new(serving, power) };
+        self.state.lock().slots.push(slot);
         self.changed.notify_one();
     }
 
@@ -315,6 +326,9 @@ impl App {
         let slot = state.slots.swap_remove(at);
         slot.serving.pool().clear();
         let release = slot.serving.release();
+        let text = if exit.out_of_memory { " for want of memory" } else { "" };
+        let text = format!("Ended with exit code {}{text}", exit.code);
+        self.node.logs.note(&self.host, release, id, text);
         let failure = reports::failure_of_exit(exit, true, &state.route, release);
         let sound = slot.started.elapsed() >= SOUND;
         if release == state.route.release && !slot.draining() {
@@ -328,8 +342,8 @@ impl App {
         tracing::warn!(app.host = %self.host, instance.id = %id, exit.code = exit.code,
             "`{}` ended while it served: {}", self.host, failure.message);
         self.node.metrics.crashes.inc();
-        self.node.reports.failed(&self.host, failure);
-        self.node.dispose(&slot.serving);
+        self.node.reports.failed(&self.host, failure.clone());
+        self.node.discard(self.host.clone(), id.clone(), failure);
         self.changed.notify_one();
     }
 
@@ -343,21 +357,25 @@ impl App {
                 state.drain_outdated();
             }
         }
-        self.node.reports.woke(&self.host, started.serving.release(), &started.times);
+        let cause = self.state.lock().cause();
+        let release = started.serving.release();
+        let wake = self.node.reports.woke(&self.host, release, &started.times, cause);
         self.node.metrics.started(&started.times);
-        self.seat_started(started);
+        self.seat_started(started, wake);
         self.node.instances.check(started.serving.id());
         self.changed.notify_one();
     }
 
     /// Those who waited for a start learn how long its parts took.
-    fn seat_started(self: &Arc<Self>, started: &Started) {
+    fn seat_started(self: &Arc<Self>, started: &Started, wake: WakeId) {
         let seated = {
             let mut state = self.state.lock();
             state.seat(self)
         };
+        // Who came first has woken the app.
+        let mut wake = Some(wake);
         for (waiter, mut lease) in seated {
-            lease.woken(started.times_since(waiter.since));
+            lease.woken(started.times_since(waiter.since), wake.take());
             drop(waiter.seat.send(Ok(lease)));
         }
     }
@@ -396,6 +414,32 @@ impl App {
         state.slots.iter().map(|slot| slot.idle_since).max()
     }
 
+    /// Replaces what runs, as a new release would: a new instance first, where it is in use. Says
+    /// how many instances.
+    pub fn restart(&self) -> u32 {
+        let mut state = self.state.lock();
+        state.trouble = None;
+        let mut count = 0;
+        for slot in state.slots.iter_mut().filter(|slot| !slot.draining()) {
+            slot.restart = true;
+            count += 1;
+        }
+        drop(state);
+        self.changed.notify_one();
+        count
+    }
+
+    /// Freezes at once what has nothing in hand. Says how many instances are frozen by that.
+    pub async fn freeze_now(self: &Arc<Self>) -> u32 {
+        let idle = self.state.lock().idle();
+        // To their end, also when whoever asked for it does not wait.
+        let freezes =
+            idle.into_iter().map(|serving| tokio::spawn(Arc::clone(self).freeze(serving)));
+        let frozen = futures_util::future::join_all(freezes).await;
+        let count = frozen.into_iter().filter(|frozen| matches!(frozen, Ok(true))).count();
+        u32::try_from(count).unwrap_or(u32::MAX)
+    }
+
     /// Stops idle instances now, because the node needs their memory.
     pub fn yield_memory(&self) {
         for slot in self.state.lock().slots.iter_mut().filter(|slot| slot.in_flight == 0) {
@@ -424,7 +468,7 @@ impl App {
         self.changed.notify_one();
     }
 
-    async fn freeze(self: Arc<Self>, serving: Arc<Serving>) {
+    async fn freeze(self: Arc<Self>, serving: Arc<Serving>) -> bool {
         let _turn = serving.turn().await;
         let still_idle = self
             .state
@@ -440,8 +484,13 @@ impl App {
         if let Some(slot) = self.state.lock().slot(&serving) {
             slot.frozen(frozen);
         }
+        if frozen {
+            let text = "Frozen".to_owned();
+            self.node.logs.note(&self.host, serving.release(), serving.id(), text);
+        }
         self.seat_waiting();
         self.changed.notify_one();
+        frozen
     }
 }
 
@@ -505,6 +554,25 @@ impl State {
             Refused::Failed { failure, retry_after: STOPPED }
         };
         self.route.stopped.then(stopped)
+    }
+
+    /// The running instances that have nothing in hand, which are about to be frozen.
+    fn idle(&mut self) -> Vec<Arc<Serving>> {
+        let idle = |slot: &&mut Slot| {
+            slot.in_flight == 0 && slot.power == Power::Running && !slot.draining()
+        };
+        let freeze = |slot: &mut Slot| {
+            slot.power = Power::Freezing;
+            Arc::clone(&slot.serving)
+        };
+        self.slots.iter_mut().filter(idle).map(freeze).collect()
+    }
+
+    /// Who waits.
+    fn cause(&mut self) -> Cause {
+        self.waiting.retain(|waiter| !waiter.seat.is_closed());
+        let waiting = u32::try_from(self.waiting.len()).unwrap_or(u32::MAX);
+        Cause { asker: self.waiting.front().map(|waiter| waiter.asker.clone()), waiting }
     }
 
     fn refused(&self) -> Option<Refused> {

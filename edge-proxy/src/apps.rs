@@ -6,7 +6,7 @@ mod tend;
 
 use std::sync::Arc;
 
-use rac_model::{AppName, HostLabel, InstanceState, NodeApp, NodeHost, Route};
+use rac_model::{AppName, HostLabel, InstanceState, NodeApp, NodeDone, NodeHost, Route};
 use rac_runtime::{BackendError, Instance};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -159,7 +159,32 @@ impl Apps {
     fn host_status(&self, host: HostLabel) -> NodeHost {
         let report = self.node.reports.of(&host).unwrap_or_default();
         let instances = self.node.table.get(&host).map(|app| app.instances()).unwrap_or_default();
-        NodeHost { host, instances, failure: report.failure, wakes: report.wakes.into() }
+        NodeHost {
+            host,
+            instances,
+            failure: report.failure,
+            wakes: report.wakes.into_iter().map(|(_, wake)| wake).collect(),
+        }
+    }
+
+    /// Replaces what runs of `name` and its previews.
+    pub fn restart(&self, name: &AppName) -> NodeDone {
+        let instances = self.awake(name).map(|app| app.restart()).sum();
+        NodeDone { node: self.node.name.clone(), instances }
+    }
+
+    /// Freezes what runs of `name` and its previews, and has nothing in hand.
+    pub async fn freeze(&self, name: &AppName) -> NodeDone {
+        let mut instances = 0;
+        for app in self.awake(name) {
+            instances += app.freeze_now().await;
+        }
+        NodeDone { node: self.node.name.clone(), instances }
+    }
+
+    fn awake(&self, name: &AppName) -> impl Iterator<Item = Arc<App>> {
+        let hosts = self.node.table.hosts_of(name.as_str()).into_iter();
+        hosts.filter_map(|host| self.node.table.get(&host))
     }
 
     /// Waits until no app has work in hand. The instances go on.

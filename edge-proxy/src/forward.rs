@@ -20,6 +20,7 @@ use crate::gate::{self, WebSocketKey};
 use crate::headers;
 use crate::pages::{self, Reader};
 use crate::pool::{Pool, Sender};
+use crate::reports::Asker;
 use crate::service::{Answer, Edge, own};
 use crate::upgrade;
 
@@ -62,7 +63,7 @@ pub async fn answer(
         let Some(app) = find(edge, &host) else {
             return unknown(edge, &host, reader);
         };
-        let lease = match acquire(&app, &request).await {
+        let lease = match acquire(&app, &request, forwarded.client).await {
             Ok(lease) => lease,
             Err(NoLease::Refused(Refused::Closed)) => continue,
             Err(NoLease::Refused(Refused::Gone)) => {
@@ -113,8 +114,8 @@ enum NoLease {
     StillWaking,
 }
 
-async fn acquire(app: &Arc<App>, request: &Outgoing) -> Result<Lease, NoLease> {
-    let lease = app.acquire();
+async fn acquire(app: &Arc<App>, request: &Outgoing, client: IpAddr) -> Result<Lease, NoLease> {
+    let lease = app.acquire(|| Asker::new(&request.head.method, request.head.uri.path(), client));
     if !request.is_navigation() {
         return lease.await.map_err(NoLease::Refused);
     }
@@ -172,6 +173,7 @@ struct Outgoing {
     /// The client's side of an upgrade.
     client: Option<hyper::upgrade::OnUpgrade>,
     bodiless: bool,
+    arrived: Instant,
 }
 
 enum Exchange {
@@ -189,7 +191,8 @@ impl Outgoing {
         head.version = Version::HTTP_11;
         head.extensions.clear();
         let bodiless = body.is_end_stream();
-        Self { head, body: RequestBody::from_client(body), websocket, client, bodiless }
+        let body = RequestBody::from_client(body);
+        Self { head, body, websocket, client, bodiless, arrived: Instant::now() }
     }
 
     /// Whether a person has typed this address, or followed a link to it.
@@ -223,7 +226,7 @@ fn to_origin_form(head: &mut Parts) {
 async fn exchange(edge: &Arc<Edge>, lease: Lease, mut request: Outgoing) -> Exchange {
     let pool = Arc::clone(lease.serving().pool());
     if let Some(sender) = pool.idle() {
-        let again = request.again();
+        let (again, arrived) = (request.again(), request.arrived);
         match send(&lease, sender, request).await {
             Sent::Answered(received) => return answered(edge, lease, received).await,
             Sent::Unsent(unsent) => request = *unsent,
@@ -231,7 +234,8 @@ async fn exchange(edge: &Arc<Edge>, lease: Lease, mut request: Outgoing) -> Exch
                 let Some(head) = again else { return Exchange::Answered(broken(&lease)) };
                 debug!("An idle connection was closed: sending the request again");
                 let body = RequestBody::empty();
-                request = Outgoing { head, body, websocket: None, client: None, bodiless: true };
+                let (websocket, client) = (None, None);
+                request = Outgoing { head, body, websocket, client, bodiless: true, arrived };
             }
             Sent::TimedOut => return Exchange::Answered(too_late(&lease)),
         }
@@ -252,6 +256,7 @@ struct Received {
     pool: Arc<Pool>,
     websocket: Option<(WebSocketKey, hyper::upgrade::OnUpgrade)>,
     sent: Instant,
+    arrived: Instant,
 }
 
 enum Sent {
@@ -262,7 +267,7 @@ enum Sent {
 }
 
 async fn send(lease: &Lease, mut sender: Sender, outgoing: Outgoing) -> Sent {
-    let Outgoing { mut head, body, websocket, client, bodiless } = outgoing;
+    let Outgoing { mut head, body, websocket, client, bodiless, arrived } = outgoing;
     if websocket.is_some() {
         upgrade::ask(&mut head.headers);
     }
@@ -273,12 +278,19 @@ async fn send(lease: &Lease, mut sender: Sender, outgoing: Outgoing) -> Sent {
         Ok(Ok(response)) => {
             let pool = Arc::clone(lease.serving().pool());
             let websocket = websocket.zip(client);
-            Sent::Answered(Box::new(Received { response, sender, pool, websocket, sent }))
+            Sent::Answered(Box::new(Received { response, sender, pool, websocket, sent, arrived }))
         }
         Ok(Err(mut error)) => match error.take_message() {
             Some(unsent) => {
                 let (head, body) = unsent.into_parts();
-                Sent::Unsent(Box::new(Outgoing { head, body, websocket, client, bodiless }))
+                Sent::Unsent(Box::new(Outgoing {
+                    head,
+                    body,
+                    websocket,
+                    client,
+                    bodiless,
+                    arrived,
+                }))
             }
             None => {
                 debug!(error = %error.error(), "An instance did not answer");
@@ -289,8 +301,9 @@ async fn send(lease: &Lease, mut sender: Sender, outgoing: Outgoing) -> Sent {
     }
 }
 
-async fn answered(edge: &Arc<Edge>, lease: Lease, received: Box<Received>) -> Exchange {
-    let Received { response, sender, pool, websocket, sent } = *received;
+async fn answered(edge: &Arc<Edge>, mut lease: Lease, received: Box<Received>) -> Exchange {
+    let Received { response, sender, pool, websocket, sent, arrived } = *received;
+    lease.answered(arrived.elapsed());
     let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let asked_to_switch = websocket.is_some();
     if let Some((key, client)) = websocket

@@ -19,6 +19,7 @@ pub mod gate;
 pub mod headers;
 pub mod images;
 pub mod io;
+pub mod logs;
 pub mod metrics;
 pub mod pages;
 mod percent;

@@ -13,6 +13,7 @@ use rac_edge::config::{Command, Config};
 use rac_edge::denial::Denials;
 use rac_edge::feed::{self, FeedConfig, FeedStatus};
 use rac_edge::images::{ApiTokens, Images};
+use rac_edge::logs::Logs;
 use rac_edge::metrics::Metrics;
 use rac_edge::reports::Reports;
 use rac_edge::routes::Routes;
@@ -118,6 +119,7 @@ fn node(config: &Config, secret: &str, runtime: Arc<dyn Runtime>) -> Result<Arc<
         env_keys: Keyring::derive(secret.as_bytes(), ENV_PURPOSE)
             .context("derive the key of environments")?,
         runtime,
+        logs: Arc::new(Logs::new(config.home.join("logs"), config.node_name())),
         reports: Reports::default(),
         metrics: Metrics::default(),
         starts: Semaphore::new(processors * 2),

@@ -2,7 +2,9 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
+use http::Method;
 use parking_lot::Mutex;
 use rac_model::{Failure, FailureCode, HostLabel, Route, Wake};
 use rac_runtime::Exit;
@@ -13,6 +15,8 @@ use crate::app::WakeTimes;
 
 /// The wakes remembered of an app.
 const WAKES: usize = 20;
+/// The longest request that is shown.
+const MAX_REQUEST: usize = 200;
 /// The apps remembered; the one reported on first is forgotten first.
 const APPS: usize = 10_000;
 
@@ -24,6 +28,8 @@ pub struct Reports(Mutex<Memory>);
 struct Memory {
     by_host: HashMap<HostLabel, Report>,
     order: VecDeque<HostLabel>,
+    /// How many wakes there were.
+    wakes: u64,
 }
 
 /// What is remembered of one app.
@@ -32,7 +38,37 @@ pub struct Report {
     /// Why the last start or stop went wrong.
     pub failure: Option<Failure>,
     /// The last wakes, the newest first.
-    pub wakes: VecDeque<Wake>,
+    pub wakes: VecDeque<(WakeId, Wake)>,
+}
+
+/// What a wake is called on this node, as long as the edge runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WakeId(u64);
+
+/// What an app was woken for.
+#[derive(Debug, Default)]
+pub struct Cause {
+    /// Who asked first; nobody where the app was to be awake anyway.
+    pub asker: Option<Asker>,
+    /// How many requests waited.
+    pub waiting: u32,
+}
+
+/// A request that waits for an app.
+#[derive(Debug, Clone)]
+pub struct Asker {
+    /// Its method and path.
+    pub request: String,
+    /// Where it came from.
+    pub client: IpAddr,
+}
+
+impl Asker {
+    /// A request by its method and its path, without the query, which may hold secrets.
+    pub fn new(method: &Method, path: &str, client: IpAddr) -> Self {
+        let request = format!("{method} {path}").chars().take(MAX_REQUEST).collect();
+        Self { request, client }
+    }
 }
 
 impl Reports {
@@ -47,9 +83,8 @@ impl Reports {
     }
 
     /// The app was woken. What went wrong at an earlier start is over; that it ignored its stop
-    /// signal is still true.
-    pub fn woke(&self, host: &HostLabel, release: u64, times: &WakeTimes) {
-        let millis = |d: std::time::Duration| (d.as_secs_f64() * 1e6).round() / 1e3;
+    /// signal is still true. Returns what the wake is called.
+    pub fn woke(&self, host: &HostLabel, release: u64, times: &WakeTimes, cause: Cause) -> WakeId {
         let wake = Wake {
             at: now(),
             release,
@@ -58,22 +93,48 @@ impl Reports {
             start_ms: millis(times.start),
             ready_ms: millis(times.ready),
             waited_ms: None,
-            waiting: 0,
-            request: None,
-            client: None,
+            waiting: cause.waiting,
+            request: cause.asker.as_ref().map(|asker| asker.request.clone()),
+            client: cause.asker.map(|asker| asker.client.to_string()),
         };
-        self.0.lock().change(host, |report| {
-            report.wakes.push_front(wake);
+        let mut memory = self.0.lock();
+        memory.wakes += 1;
+        let id = WakeId(memory.wakes);
+        memory.change(host, |report| {
+            report.wakes.push_front((id, wake));
             report.wakes.truncate(WAKES);
             let lasting =
                 |f: &Failure| f.code == FailureCode::AppIgnoredStop && f.release == release;
             report.failure.take_if(|failure| !lasting(failure));
         });
+        id
     }
 
-    /// Something went wrong.
+    /// The request that woke the app has its first byte, so long after its arrival.
+    pub fn answered(&self, host: &HostLabel, wake: WakeId, waited: Duration) {
+        let mut memory = self.0.lock();
+        let Some(report) = memory.by_host.get_mut(host) else { return };
+        if let Some((_, wake)) = report.wakes.iter_mut().find(|(id, _)| *id == wake) {
+            wake.waited_ms = Some(millis(waited));
+        }
+    }
+
+    /// Something went wrong. Whoever says it twice says it once.
     pub fn failed(&self, host: &HostLabel, failure: Failure) {
-        self.0.lock().change(host, |report| report.failure = Some(failure));
+        self.0.lock().change(host, |report| {
+            if !report.failure.as_ref().is_some_and(|known| is_same(known, &failure)) {
+                report.failure = Some(failure);
+            }
+        });
+    }
+
+    /// What the instance that failed has written last.
+    pub fn add_log(&self, host: &HostLabel, failure: &Failure, log: Vec<String>) {
+        let mut memory = self.0.lock();
+        let known = memory.by_host.get_mut(host).and_then(|report| report.failure.as_mut());
+        if let Some(known) = known.filter(|known| is_same(known, failure)) {
+            known.log = log;
+        }
     }
 
     /// The app was stopped as it should be.
@@ -97,6 +158,15 @@ impl Memory {
         }
         change(self.by_host.entry(host.clone()).or_default());
     }
+}
+
+fn millis(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
+/// Whether it is one failure, with its log or without.
+fn is_same(one: &Failure, other: &Failure) -> bool {
+    (one.code, one.release, &one.at) == (other.code, other.release, &other.at)
 }
 
 /// A failure that happens now.
@@ -133,7 +203,7 @@ pub fn failure_of_exit(exit: Exit, served: bool, route: &Route, release: u64) ->
             format!("The app ended with exit code {code} {when}: its log may say why."),
         ),
     };
-    failure(code, message, release)
+    Failure { exit_code: Some(exit.code), ..failure(code, message, release) }
 }
 
 /// What it means that an app runs and takes no connection on its port.
@@ -179,7 +249,7 @@ fn loopback(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
 }
 
-fn humantime_like(duration: std::time::Duration) -> String {
+fn humantime_like(duration: Duration) -> String {
     if duration.subsec_millis() == 0 {
         format!("{} s", duration.as_secs())
     } else {

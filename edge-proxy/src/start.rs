@@ -61,16 +61,22 @@ pub async fn start(
     let spec = InstanceSpec { id: id.clone(), route: Route::clone(route), env };
     match run(node, &spec, began, asked, permit).await {
         Ok(started) => {
+            let took = began.elapsed().as_millis();
+            node.logs.note(&route.host, route.release, &id, format!("Started in {took} ms"));
             info!(app.host = %route.host, app.release = route.release, instance.id = %id,
                 took_ms = began.elapsed().as_millis() as u64, "Started `{}`", route.host);
             Ok(started)
         }
         Err(failure) => {
+            node.reports.failed(&route.host, failure.clone());
+            let text = format!("Not started: {}", failure.message);
+            node.logs.note(&route.host, route.release, &id, text);
             // Of an app with a volume, the next instance waits until this one is gone.
             if route.spec.exclusive {
                 node.delete_for_sure(&id).await;
+                node.add_log(&route.host, &id, &failure).await;
             } else {
-                node.discard(id);
+                node.discard(route.host.clone(), id, failure.clone());
             }
             Err(failure)
         }

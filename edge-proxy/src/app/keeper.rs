@@ -51,7 +51,8 @@ impl App {
             work.spawn(Arc::clone(self).start().instrument(span.clone()));
         }
         for serving in plan.freeze {
-            work.spawn(Arc::clone(self).freeze(serving).instrument(span.clone()));
+            let freeze = Arc::clone(self).freeze(serving);
+            work.spawn(async move { _ = freeze.await }.instrument(span.clone()));
         }
         for serving in plan.stop {
             work.spawn(Arc::clone(self).stop(serving).instrument(span.clone()));

@@ -4,12 +4,15 @@ use std::time::Duration;
 use rac_model::InstanceState;
 
 use super::{App, Serving};
+use crate::reports::WakeId;
 
 /// A place at an instance. The instance is neither frozen nor stopped while a lease on it lives.
 pub struct Lease {
     app: Arc<App>,
     serving: Arc<Serving>,
     woken: Option<WakeTimes>,
+    /// The wake that is this request's doing.
+    wake: Option<WakeId>,
 }
 
 /// How long the parts of a wake took, for one request.
@@ -28,7 +31,7 @@ pub struct WakeTimes {
 impl Lease {
     /// The place must have been counted in the slot already.
     pub(super) fn new(app: &Arc<App>, serving: &Arc<Serving>) -> Self {
-        Self { app: Arc::clone(app), serving: Arc::clone(serving), woken: None }
+        Self { app: Arc::clone(app), serving: Arc::clone(serving), woken: None, wake: None }
     }
 
     /// The instance.
@@ -46,8 +49,16 @@ impl Lease {
         self.woken.as_ref()
     }
 
-    pub(super) fn woken(&mut self, times: WakeTimes) {
+    /// The request has its first byte, so long after it came.
+    pub fn answered(&mut self, waited: Duration) {
+        if let Some(wake) = self.wake.take() {
+            self.app.reports().answered(self.app.host(), wake, waited);
+        }
+    }
+
+    pub(super) fn woken(&mut self, times: WakeTimes, wake: Option<WakeId>) {
         self.woken = Some(times);
+        self.wake = wake;
     }
 }
 

@@ -3,6 +3,8 @@ use std::time::Duration;
 
 use rac_model::{InstanceState, InstanceStatus};
 use rac_runtime::InstanceId;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
@@ -55,6 +57,8 @@ pub(super) struct Slot {
     pub(super) in_flight: u32,
     pub(super) idle_since: Instant,
     pub(super) started: Instant,
+    /// The same for people; unknown of what an earlier edge has started.
+    pub(super) since: Option<OffsetDateTime>,
     /// Since when it takes nothing new; it is stopped when it is idle, or [`DRAIN`] later.
     pub(super) drain_at: Option<Instant>,
     /// Whether it is to be replaced by one of the same release.
@@ -78,6 +82,7 @@ impl Slot {
             in_flight: 0,
             idle_since: now,
             started: now,
+            since: Some(OffsetDateTime::now_utc()),
             drain_at: None,
             restart: false,
         }
@@ -118,7 +123,7 @@ impl Slot {
                 Power::Frozen => InstanceState::Frozen,
             },
             in_flight: self.in_flight,
-            since: None,
+            since: self.since.and_then(|since| since.format(&Rfc3339).ok()),
         }
     }
 }

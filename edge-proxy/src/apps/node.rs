@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use rac_model::{Chain, FailureCode, HostLabel};
+use rac_model::{Chain, Failure, FailureCode, HostLabel};
 use rac_runtime::{InstanceId, Runtime, StopOutcome};
 use rac_seal::Keyring;
 use tokio::sync::Semaphore;
@@ -13,6 +13,7 @@ use tracing::{info, warn};
 use super::Instances;
 use crate::app::{App, Serving};
 use crate::images::Images;
+use crate::logs::Logs;
 use crate::metrics::Metrics;
 use crate::reports::{Reports, failure};
 
@@ -31,6 +32,8 @@ pub struct Node {
     pub env_keys: Keyring,
     /// The images.
     pub images: Images,
+    /// What the apps have written.
+    pub logs: Arc<Logs>,
     /// What is remembered of wakes and failures.
     pub reports: Reports,
     /// The numbers.
@@ -49,8 +52,13 @@ impl Node {
     pub(crate) async fn stop(&self, serving: Arc<Serving>, app: &App) {
         let id = serving.id();
         serving.pool().clear();
+        let release = serving.release();
+        let mut ignored = None;
         match self.runtime.stop(id, GRACE).await {
-            Ok(StopOutcome::Ended) => self.reports.stopped(app.host()),
+            Ok(StopOutcome::Ended) => {
+                self.reports.stopped(app.host());
+                self.logs.note(app.host(), release, id, "Stopped".to_owned());
+            }
             Ok(StopOutcome::Killed) => {
                 let message = format!(
                     "The app did not end within {} s of its stop signal and was killed: let it \
@@ -58,9 +66,10 @@ impl Node {
                     GRACE.as_secs()
                 );
                 warn!(app.host = %app.host(), "`{}` ignored its stop signal", app.host());
-                let release = serving.release();
-                self.reports
-                    .failed(app.host(), failure(FailureCode::AppIgnoredStop, message, release));
+                self.logs.note(app.host(), release, id, message.clone());
+                let failure = failure(FailureCode::AppIgnoredStop, message, release);
+                self.reports.failed(app.host(), failure.clone());
+                ignored = Some(failure);
             }
             Err(error) => {
                 warn!(error = %Chain(&error), instance.id = %id, "Could not stop an instance");
@@ -70,6 +79,9 @@ impl Node {
             self.delete_for_sure(id).await;
         } else {
             self.delete(id).await;
+        }
+        if let Some(failure) = ignored {
+            self.add_log(app.host(), id, &failure).await;
         }
         self.metrics.stops.inc();
         info!(app.host = %app.host(), instance.id = %id, "Stopped `{}`", app.host());
@@ -97,15 +109,22 @@ impl Node {
         deleted.is_ok()
     }
 
-    /// Removes an instance that has ended by itself, in the background.
-    pub(crate) fn dispose(self: &Arc<Self>, serving: &Serving) {
-        self.discard(serving.id().clone());
+    /// Removes an instance that has failed, in the background, and adds what it wrote last to what
+    /// is reported.
+    pub(crate) fn discard(self: &Arc<Self>, host: HostLabel, id: InstanceId, failure: Failure) {
+        let node = Arc::clone(self);
+        tokio::spawn(async move {
+            node.delete(&id).await;
+            node.add_log(&host, &id, &failure).await;
+        });
     }
 
-    /// Removes an instance that did not become ready, in the background.
-    pub(crate) fn discard(self: &Arc<Self>, id: InstanceId) {
-        let node = Arc::clone(self);
-        tokio::spawn(async move { node.delete(&id).await });
+    /// Adds the last lines of an instance that is gone to the report of its failure. Only then are
+    /// they all there.
+    pub(crate) async fn add_log(&self, host: &HostLabel, id: &InstanceId, failure: &Failure) {
+        let Ok(app) = host.app().parse() else { return };
+        self.logs.collect(&*self.runtime).await;
+        self.reports.add_log(host, failure, self.logs.last_lines(&app, id).await);
     }
 }
 

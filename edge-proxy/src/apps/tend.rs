@@ -22,7 +22,7 @@ const COMPARE: Duration = Duration::from_secs(30);
 const MEMORY: Duration = Duration::from_secs(5);
 /// Below this part of the node's memory, in percent, idle apps are stopped before their time.
 const LEAST_FREE: u64 = 10;
-/// How often images that no route needs are removed.
+/// How often images and logs that no route needs are removed.
 const RETENTION: Duration = Duration::from_secs(600);
 /// How many images are prepared ahead at once.
 const WORKERS: usize = 2;
@@ -42,7 +42,8 @@ impl Apps {
                 self.follow_events(),
                 self.compare_regularly(),
                 self.watch_memory(),
-                self.retain_images(),
+                self.retain(),
+                self.node.logs.keep(&*self.node.runtime),
             )
         };
         tokio::select! {
@@ -195,7 +196,8 @@ impl Apps {
         }
     }
 
-    async fn retain_images(&self) {
+    /// Volumes stay: nobody but the app's owner knows whether what is in them is still needed.
+    async fn retain(&self) {
         loop {
             // Not right at the start, when the routes may be those of yesterday.
             sleep(RETENTION).await;
@@ -203,6 +205,14 @@ impl Apps {
                 Ok(0) => {}
                 Ok(forgotten) => info!(forgotten, "Removed images that no route needs"),
                 Err(error) => warn!("Could not remove images that no route needs: {error:#}"),
+            }
+            let routes = self.routes.clone();
+            // What cannot be read is taken to be there.
+            let routed =
+                move |app: &_| routes.for_app(app).map_or(true, |routes| !routes.is_empty());
+            match self.node.logs.retain(routed).await {
+                0 => {}
+                removed => info!(removed, "Removed the logs of apps that are gone"),
             }
         }
     }

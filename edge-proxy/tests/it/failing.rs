@@ -15,6 +15,9 @@ fn check(behaviour: Behaviour, code: FailureCode, words: &'static str) -> impl F
     let caller = std::panic::Location::caller();
     async move {
         let rig = Rig::new().await;
+        // What an engine that runs it at all sees it write.
+        let invalid = matches!(behaviour, Behaviour::Invalid(_) | Behaviour::Unavailable);
+        let logged = if invalid { vec![] } else { vec!["started shop 1".to_owned()] };
         rig.fake.behave(&"shop".parse().unwrap(), behaviour);
         rig.release(route("shop", 1, short_lived())).await;
         let reply = get(rig.address, "shop.rac.test").await;
@@ -27,6 +30,8 @@ fn check(behaviour: Behaviour, code: FailureCode, words: &'static str) -> impl F
         assert!(failure.message.contains(words), "{caller}: {}", failure.message);
         let list = || async { rac_runtime::Runtime::list(&rig.fake).await.unwrap().is_empty() };
         until("nothing is left of it", list).await;
+        let log = || async { rig.status("shop").failure.is_some_and(|f| f.log == logged) };
+        until("the failure has its log", log).await;
     }
 }
 

@@ -11,10 +11,12 @@
 
 mod access;
 mod client;
+mod commands;
 mod denial;
 mod environment;
 mod failing;
 mod lifecycle;
+mod logs;
 mod rig;
 mod serving;
 mod stopped;

@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rac_edge::access::Access;
+use rac_edge::admin::Admin;
 use rac_edge::apex::Apex;
 use rac_edge::apps::{Apps, Instances, Node, Table};
 use rac_edge::denial::Denials;
 use rac_edge::feed::{FeedStatus, HostChange};
 use rac_edge::images::{Images, Tokens};
+use rac_edge::logs::Logs;
 use rac_edge::metrics::Metrics;
 use rac_edge::reports::Reports;
 use rac_edge::routes::{Change, Routes};
@@ -36,6 +38,8 @@ const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9);
 pub struct Rig {
     pub fake: Fake,
     pub address: SocketAddr,
+    /// Where the API asks.
+    pub admin: SocketAddr,
     pub apps: Apps,
     changed: mpsc::Sender<HostChange>,
     shutdown: CancellationToken,
@@ -79,6 +83,7 @@ impl Rig {
             env_keys: Keyring::derive(SECRET.as_bytes(), ENV_PURPOSE).unwrap(),
             images: Images::new(runtime.clone(), Arc::new(AnyToken)),
             runtime,
+            logs: Arc::new(Logs::new(home.path().join("logs"), "here".to_owned())),
             reports: Reports::default(),
             metrics: Metrics::default(),
             starts: Semaphore::new(4),
@@ -99,6 +104,11 @@ impl Rig {
             apex: Apex::new(registry, api, denials),
             feed: watch::channel(FeedStatus::default()).1,
         });
+        let admin_listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let admin = admin_listener.local_addr().unwrap();
+        let feed = watch::channel(FeedStatus::default()).1;
+        let answers = Admin::new(apps.clone(), SECRET.to_owned(), feed);
+        tokio::spawn(answers.serve(admin_listener, shutdown.clone()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let server = Server::new(listener, edge, 256);
@@ -109,7 +119,7 @@ impl Rig {
             tending.rest().await;
         });
         let serving = Some(serving);
-        Self { fake, address, apps, changed, shutdown, serving, home: Some(home) }
+        Self { fake, address, admin, apps, changed, shutdown, serving, home: Some(home) }
     }
 
     /// Ends the edge as SIGTERM does, and starts another one with the same engine and routes.
@@ -140,6 +150,11 @@ impl Rig {
         let position = Position { epoch: "test".to_owned(), number: 1000 };
         self.apps.routes().apply(vec![Change::Removed(host.clone())], &position).unwrap();
         self.changed.send(HostChange { host: host.clone(), route: None }).await.unwrap();
+    }
+
+    /// Where an app's log is.
+    pub fn log_directory(&self, app: &str) -> std::path::PathBuf {
+        self.home.as_ref().unwrap().path().join("logs").join(app)
     }
 
     /// The file that the routes are kept in.

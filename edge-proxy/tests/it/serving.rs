@@ -177,7 +177,9 @@ async fn instances_survive_the_edge_and_are_taken_over() {
     let rig = Rig::new().await;
     rig.release(route("shop", 1, AppSpec::default())).await;
     assert_eq!(get(rig.address, "shop.rac.test").await.status, 200);
-    let before = rig.status("shop").instances;
+    let mut before = rig.status("shop").instances;
+    // Since when it is there only the edge knows that has started it.
+    assert!(before[0].since.take().is_some());
 
     let rig = rig.restart().await;
     assert_eq!(rig.status("shop").instances, before);
