@@ -84,6 +84,28 @@ pub(crate) async fn watch(db: Db, changes: Changes, shutdown: CancellationToken)
     }
 }
 
+/// What every feed is made of.
+#[derive(Clone)]
+pub(crate) struct Feeds {
+    pub(crate) db: Db,
+    pub(crate) vault: Vault,
+    pub(crate) changes: Changes,
+}
+
+impl Feeds {
+    /// A feed for an edge that has everything up to `last`.
+    pub(crate) fn open(&self, last: Option<Position>, shutdown: &CancellationToken) -> Feed {
+        Feed {
+            db: self.db.clone(),
+            vault: self.vault.clone(),
+            changes: self.changes.listen(),
+            heartbeat: interval(HEARTBEAT),
+            shutdown: shutdown.clone(),
+            step: Step::Resume(last),
+        }
+    }
+}
+
 /// One edge's way through the feed.
 pub(crate) struct Feed {
     db: Db,
@@ -106,24 +128,6 @@ enum Step {
 }
 
 impl Feed {
-    pub(crate) fn new(
-        db: Db,
-        vault: Vault,
-        changes: &Changes,
-        last: Option<Position>,
-        shutdown: CancellationToken,
-    ) -> Self {
-        let changes = changes.listen();
-        Self {
-            db,
-            vault,
-            changes,
-            heartbeat: interval(HEARTBEAT),
-            shutdown,
-            step: Step::Resume(last),
-        }
-    }
-
     /// What to send next; nothing when the feed ends, and the edge has to ask again.
     pub(crate) async fn next(&mut self) -> Option<Bytes> {
         loop {

@@ -20,7 +20,7 @@ use crate::config::Settings;
 use crate::db::{Db, DbError};
 use crate::domains::{DnsError, Domains};
 use crate::expiry::Expiry;
-use crate::feed::{self, Changes};
+use crate::feed::{self, Changes, Feeds};
 use crate::home::{Home, HomeError};
 use crate::http::{self, Streams};
 use crate::image::Bounds;
@@ -267,6 +267,10 @@ impl Parts {
         Tags { db: self.db.clone(), registry: self.registry.clone() }
     }
 
+    fn feeds(&self) -> Feeds {
+        Feeds { db: self.db.clone(), vault: self.vault.clone(), changes: self.changes.clone() }
+    }
+
     /// What handlers can take.
     fn configure(&self, shutdown: &CancellationToken, config: &mut ServiceConfig) {
         config
@@ -276,7 +280,7 @@ impl Parts {
             .app_data(Data::new(Arc::clone(&self.signer)))
             .app_data(Data::new(self.registry.clone()))
             .app_data(Data::new(self.nodes.clone()))
-            .app_data(Data::new(self.changes.clone()))
+            .app_data(Data::new(self.feeds()))
             .app_data(Data::new(self.ledger.clone()))
             .app_data(Data::new(self.ownership()))
             .app_data(Data::new(self.tags()))

@@ -7,12 +7,10 @@ use rac_model::feed::{NODE_ADDRESS_HEADER, NODE_HEADER};
 use tokio_util::sync::CancellationToken;
 
 use super::{FromNode, get};
-use crate::db::Db;
-use crate::feed::{Changes, Feed};
+use crate::feed::{Feed, Feeds};
 use crate::metrics::Metrics;
 use crate::nodes::{Following, Node, Nodes};
 use crate::problem::ApiError;
-use crate::settings::Vault;
 
 pub(super) fn resource() -> Resource {
     super::resource("/internal/feed", get().to(follow))
@@ -45,10 +43,8 @@ struct Open {
 async fn follow(
     _node: FromNode,
     request: HttpRequest,
-    db: Data<Db>,
-    vault: Data<Vault>,
+    feeds: Data<Feeds>,
     nodes: Data<Nodes>,
-    changes: Data<Changes>,
     metrics: Data<Metrics>,
     shutdown: Data<CancellationToken>,
 ) -> Result<HttpResponse, ApiError> {
@@ -63,8 +59,7 @@ async fn follow(
     let following = nodes.follow(node).ok_or(ApiError::TooManyNodes)?;
     // What is no position is none that RAC gave out: the node begins anew.
     let last = text(headers, "last-event-id").parse().ok();
-    let (db, vault) = (Db::clone(&db), Vault::clone(&vault));
-    let feed = Feed::new(db, vault, &changes, last, CancellationToken::clone(&shutdown));
+    let feed = feeds.open(last, &shutdown);
     let open = Open { feed, _following: following, _counted: Counted::new(&metrics.feeds) };
     let events = stream::unfold(open, |mut open| async {
         let text = open.feed.next().await?;

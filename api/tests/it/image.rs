@@ -137,3 +137,10 @@ pub(crate) fn moment(millis: i64) -> String {
     let moment = time::OffsetDateTime::now_utc() + time::Duration::milliseconds(millis);
     moment.format(&time::format_description::well_known::Rfc3339).unwrap()
 }
+
+/// A moment in milliseconds since 1970, in RFC 3339.
+pub(crate) fn at(millis: i64) -> String {
+    let nanos = i128::from(millis) * 1_000_000;
+    let moment = time::OffsetDateTime::from_unix_timestamp_nanos(nanos).unwrap();
+    moment.format(&time::format_description::well_known::Rfc3339).unwrap()
+}

@@ -94,6 +94,56 @@ impl Person {
     }
 }
 
+/// What an owner does.
+impl Person {
+    /// The same person with a token of less, and the token's id.
+    pub(crate) async fn with_scopes(&self, stack: &Stack, scopes: &[&str]) -> (Self, String) {
+        let made = self.new_token(stack, json!({ "name": "less", "scopes": scopes })).await;
+        (Self { name: self.name.clone(), token: made.secret }, made.token.id)
+    }
+
+    pub(crate) async fn send(
+        &self,
+        stack: &Stack,
+        method: Method,
+        path: &str,
+        body: &Value,
+    ) -> Response {
+        self.ask(stack, method, path).json(body).send().await.unwrap()
+    }
+
+    /// What is answered to what must succeed.
+    pub(crate) async fn json(
+        &self,
+        stack: &Stack,
+        method: Method,
+        path: &str,
+        body: &Value,
+    ) -> Value {
+        answer(path, self.send(stack, method, path, body).await).await
+    }
+
+    /// What there is at a path, which must be.
+    pub(crate) async fn see(&self, stack: &Stack, path: &str) -> Value {
+        answer(path, self.ask(stack, Method::GET, path).send().await.unwrap()).await
+    }
+
+    /// A token of the registry's, as `docker login` gets it.
+    pub(crate) async fn registry_token(&self, stack: &Stack, scope: &str) -> String {
+        let request = stack.get("/token").query(&[("service", "rac"), ("scope", scope)]);
+        let request = request.basic_auth(&self.name, Some(&self.token));
+        let answer: Value = request.send().await.unwrap().json().await.unwrap();
+        answer["token"].as_str().unwrap().to_owned()
+    }
+}
+
+async fn answer(path: &str, response: Response) -> Value {
+    let status = response.status();
+    let text = response.text().await.unwrap();
+    assert!(status.is_success(), "{path}: {status} {text}");
+    serde_json::from_str(&text).unwrap_or_default()
+}
+
 /// The cookie that a response sets, as a browser sends it.
 pub(crate) fn cookie(response: &Response) -> String {
     let set = response.headers()[SET_COOKIE].to_str().unwrap();

@@ -8,6 +8,7 @@ use clap::Parser as _;
 use rac_api::config::{Config, Settings};
 use rac_api::db::Db;
 use rac_api::server::{self, Server, StartError};
+use rac_model::feed::{NODE_ADDRESS_HEADER, NODE_HEADER};
 use rac_model::{App, Release, ReleaseList};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
@@ -196,6 +197,13 @@ impl Stack {
 
     pub(crate) fn get(&self, path: &str) -> RequestBuilder {
         self.http.get(self.url(path))
+    }
+
+    /// A question of a node.
+    pub(crate) fn as_node(&self, path: &str) -> RequestBuilder {
+        let request = self.http.get(self.internal_url(path)).header(NODE_HEADER, "n1");
+        let request = request.header(NODE_ADDRESS_HEADER, "http://127.0.0.1:1");
+        request.bearer_auth(self.secret("node.secret"))
     }
 
     /// A token, as an anonymous client gets it.
