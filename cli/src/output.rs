@@ -82,7 +82,11 @@ impl Output {
             now,
         };
         let out = look(io::stdout().is_terminal(), Table::new().width());
-        Self { look: out, json, error_look: look(io::stderr().is_terminal(), None) }
+        Self {
+            look: out,
+            json,
+            error_look: look(io::stderr().is_terminal(), Table::new().use_stderr().width()),
+        }
     }
 
     /// Shows something: as a document, or as people read it.
@@ -122,14 +126,13 @@ impl Output {
 
     /// Tells people something that is no result, beside the output.
     pub(crate) fn note(&self, sentence: &str) {
-        let sentence = text::harmless(sentence, &self.error_look);
+        let sentence = self.told(sentence);
         say(&self.error_look.paint(Paint::Dim, &sentence));
     }
 
     /// Warns people.
     pub(crate) fn warn(&self, sentence: &str) {
-        let sentence = text::harmless(sentence, &self.error_look);
-        say(&format!("{} {sentence}", self.error_look.paint(Paint::Warn, "warning:")));
+        self.say_of(Paint::Warn, "warning:", sentence);
     }
 
     /// Says why nothing came of it.
@@ -140,8 +143,19 @@ impl Output {
         if self.json {
             return say(&error.document().to_string());
         }
-        let sentence = text::harmless(&error.to_string(), &self.error_look).into_owned();
-        say(&format!("{} {sentence}", self.error_look.paint(Paint::Bad, "error:")));
+        self.say_of(Paint::Bad, "error:", &error.to_string());
+    }
+
+    fn say_of(&self, paint: Paint, kind: &str, sentence: &str) {
+        let whole = self.told(&format!("{kind} {sentence}"));
+        let sentence = whole.strip_prefix(kind).unwrap_or_default();
+        say(&format!("{}{sentence}", self.error_look.paint(paint, kind)));
+    }
+
+    /// A sentence as standard error gets it.
+    fn told(&self, sentence: &str) -> String {
+        let sentence = text::harmless(sentence, &self.error_look);
+        text::wrapped(&sentence, 0, self.error_look.width)
     }
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::client::Path;
 use crate::error::CliError;
-use crate::output::text::one_line;
+use crate::output::text::{one_line, wrapped};
 use crate::output::{Look, Paint};
 use crate::session::Session;
 
@@ -62,9 +62,15 @@ fn told(checks: &[Check], look: &Look) -> String {
             State::Warn => look.paint(Paint::Warn, "note"),
             State::Bad => look.paint(Paint::Bad, "BAD "),
         };
-        lines.push(format!("{mark}  {:<8} {}", check.name, one_line(&check.found)));
+        // The mark's colour has no width.
+        let found = format!("      {:<8} {}", check.name, one_line(&check.found));
+        let found = wrapped(&found, 15, look.width);
+        lines.push(format!("{mark}{}", found.get(4..).unwrap_or_default()));
         lines.extend(
-            check.todo.as_ref().map(|todo| format!("      {:<8} -> {}", "", one_line(todo))),
+            check
+                .todo
+                .as_ref()
+                .map(|todo| wrapped(&format!("{:15}-> {}", "", one_line(todo)), 18, look.width)),
         );
     }
     lines.join("\n")

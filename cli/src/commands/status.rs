@@ -7,7 +7,7 @@ use rac_model::{App, Failure, Role};
 use crate::args::Status;
 use crate::client::Path;
 use crate::error::CliError;
-use crate::output::text::one_line;
+use crate::output::text::{one_line, wrapped};
 use crate::output::time::{ago, bytes};
 use crate::output::{Look, Paint};
 use crate::session::Session;
@@ -105,7 +105,8 @@ fn findings(app: &App, look: &Look) -> Option<String> {
         .iter()
         .map(|finding| {
             let code = look.paint(Paint::Warn, &one_line(&finding.code));
-            format!("  {code}: {}", one_line(&finding.message))
+            let message = wrapped(&format!("    {}", one_line(&finding.message)), 4, look.width);
+            format!("  {code}\n{message}")
         })
         .collect();
     section("Findings", (!lines.is_empty()).then(|| lines.join("\n")), look)

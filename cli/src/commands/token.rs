@@ -48,13 +48,13 @@ fn listed(tokens: &TokenList, look: &Look) -> String {
     let columns = [
         Column::new("ID"),
         Column::new("NAME"),
-        Column::new("KIND").spare(3),
-        Column::new("LAST").spare(5),
-        Column::new("MAY"),
-        Column::new("APP").spare(2),
-        Column::new("MADE").spare(4),
-        Column::new("USED").spare(1),
-        Column::new("ENDS"),
+        Column::new("KIND").spare(4),
+        Column::new("LAST").spare(6),
+        Column::new("MAY").spare(1),
+        Column::new("APP").spare(3),
+        Column::new("MADE").spare(5),
+        Column::new("USED").spare(2),
+        Column::new("ENDS").spare(1),
     ];
     table(columns, tokens.items.iter().map(|token| row(token, look)).collect(), look)
 }

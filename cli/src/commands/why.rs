@@ -8,6 +8,7 @@ use crate::args::Why;
 use crate::client::Path;
 use crate::error::CliError;
 use crate::output::Look;
+use crate::output::text::wrapped;
 use crate::output::time::millis;
 use crate::session::Session;
 
@@ -56,11 +57,12 @@ fn told(app: &App, wakes: &Wakes, most: usize, look: &Look) -> String {
         );
     };
     let waited = wakes.items.iter().filter_map(|wake| wake.wake.waited_ms);
-    let longest = waited.fold(0.0, f64::max);
-    format!(
-        "{table}\n\nThe longest wait was {}. QUEUE is until the start began, START until the \
-         container ran, READY until the app took a connection; WAITED is all of it and the app's \
-         own answer.",
-        millis(longest)
-    )
+    let longest = waited.reduce(f64::max);
+    let longest = longest.map(|ms| format!("The longest wait was {}. ", millis(ms)));
+    let legend = format!(
+        "{}QUEUE is until the start began, START until the container ran, READY until the app took \
+         a connection; WAITED is all of it and the app's own answer.",
+        longest.unwrap_or_default()
+    );
+    format!("{table}\n\n{}", wrapped(&legend, 0, look.width))
 }

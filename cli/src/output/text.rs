@@ -23,6 +23,33 @@ pub(crate) fn one_line(text: &str) -> Cow<'_, str> {
     Cow::Owned(cleaned(&text.replace(['\n', '\t'], " ")))
 }
 
+/// A sentence on as many lines as the terminal needs, broken between words; what follows the first
+/// line begins with `indent` blanks.
+pub(crate) fn wrapped(text: &str, indent: usize, width: Option<u16>) -> String {
+    let Some(width) = width.map(usize::from).filter(|width| *width > indent + 20) else {
+        return text.to_owned();
+    };
+    let words = text.trim_start_matches(' ');
+    let begin = text.len() - words.len();
+    let mut lines = " ".repeat(begin);
+    // Where the next word goes, and where the line began.
+    let (mut column, mut start) = (begin, begin);
+    for word in words.split(' ') {
+        let length = word.chars().count();
+        if column > start && column + 1 + length > width {
+            lines.push('\n');
+            lines.push_str(&" ".repeat(indent));
+            (column, start) = (indent, indent);
+        } else if column > start {
+            lines.push(' ');
+            column += 1;
+        }
+        lines.push_str(word);
+        column += length;
+    }
+    lines
+}
+
 /// Control characters, and those that turn the direction of writing: a terminal shows something
 /// else than what stands there.
 fn is_harmful(c: char) -> bool {
@@ -96,6 +123,18 @@ mod tests {
     #[test]
     fn the_direction_of_writing_cannot_be_turned() {
         check("a\u{202e}b\u{2066}", "a\u{fffd}b\u{fffd}");
+    }
+
+    #[test]
+    fn a_sentence_is_broken_between_words() {
+        let text = "  four five six seven eight nine ten eleven";
+        assert_eq!(wrapped(text, 2, None), text);
+        let expected = "  four five six seven eight\n  nine ten eleven";
+        assert_eq!(wrapped(text, 2, Some(28)), expected);
+        assert_eq!(wrapped(text, 2, Some(27)), expected);
+        assert_eq!(wrapped("a", 4, Some(30)), "a");
+        let url = format!("see https://{}", "x".repeat(50));
+        assert_eq!(wrapped(&url, 0, Some(30)), url.replace(' ', "\n"), "a word is not broken");
     }
 
     #[test]

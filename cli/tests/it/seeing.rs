@@ -16,7 +16,7 @@ async fn a_pushed_app_is_seen_without_an_account() {
     let status = person.rac("status shop --check").await;
     assert!(status.ok().contains("release   #1 latest, pushed "), "{status:?}");
     assert!(status.out.contains("owner     nobody"), "{status:?}");
-    assert!(status.out.contains("label_invalid: LABEL rac.memory"), "{status:?}");
+    assert!(status.out.contains("label_invalid\n    LABEL rac.memory"), "{status:?}");
     assert_eq!(person.rac("status shop --json").await.json()["release"]["number"], 1);
 
     let releases = person.rac("releases shop").await;

@@ -4,7 +4,7 @@ use rac_model::{App, Failure, InstanceState, InstanceStatus, Wake};
 
 use super::exit;
 use crate::output::table::{Column, Field, table};
-use crate::output::text::one_line;
+use crate::output::text::{one_line, wrapped};
 use crate::output::time::{ago, millis};
 use crate::output::{Look, Paint};
 
@@ -92,14 +92,11 @@ pub(in crate::commands) fn wake_table(app: &App, most: usize, look: &Look) -> Op
 
 fn wake_row(node: &str, host: &str, wake: &Wake, look: &Look) -> [Field; 12] {
     let what = if wake.from == InstanceState::Frozen { "thaw" } else { "start" };
-    let waited = match wake.waited_ms {
-        Some(ms) => Field::from(millis(ms)).painted(Paint::Bold),
-        None => "waits".into(),
-    };
+    let waited = wake.waited_ms.map(millis);
     [
         ago(&wake.at, look.now).into(),
         what.into(),
-        waited,
+        Field::or_dash(waited).painted(Paint::Bold),
         millis(wake.queue_ms).into(),
         millis(wake.start_ms).into(),
         millis(wake.ready_ms).into(),
@@ -119,7 +116,7 @@ pub(super) fn failure(node: &str, host: &str, failure: &Failure, look: &Look) ->
     let place = format!("{}, on {}", one_line(host), one_line(node));
     let mut lines = vec![
         format!("  {code} {when}, release #{}{} ({place})", failure.release, exit(failure)),
-        format!("  {}", one_line(&failure.message)),
+        wrapped(&format!("  {}", one_line(&failure.message)), 2, look.width),
     ];
     let bar = look.paint(Paint::Dim, "|");
     lines.extend(failure.log.iter().map(|line| format!("    {bar} {}", one_line(line))));
