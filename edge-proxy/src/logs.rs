@@ -31,10 +31,11 @@ use store::Store;
 
 /// How often the output of the instances is taken.
 const TICK: Duration = Duration::from_millis(100);
-/// Where taking takes long, it is done for this part of the time at most.
-const SHARE: u32 = 10;
+/// Where taking takes long, the pause after it is so many times as long, up to this.
+const PAUSES: u32 = 4;
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How long whoever needs the log to be complete waits for it.
-const COLLECT: Duration = Duration::from_secs(5);
+const COLLECT: Duration = Duration::from_secs(2);
 /// The most lines of RAC's own that wait to be written.
 const NOTES: usize = 4096;
 /// The lines of its log that a failure comes with, and how long each is at most.
@@ -86,11 +87,16 @@ impl Logs {
     }
 
     /// Takes what instances write and puts it into the logs, until the edge ends.
+    ///
+    /// Once in each tick, whether there is more or not: an app that writes without end loses some
+    /// of it, and costs the node little.
     pub(crate) async fn keep(&self, runtime: &dyn Runtime) {
         loop {
+            let turn = self.turn.lock().await;
             let began = Instant::now();
-            self.collect(runtime).await;
-            sleep(TICK.max(began.elapsed() * SHARE)).await;
+            self.collect_some(runtime).await;
+            drop(turn);
+            sleep((began.elapsed() * PAUSES).clamp(TICK, LONGEST_PAUSE)).await;
         }
     }
 
