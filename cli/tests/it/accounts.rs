@@ -151,3 +151,38 @@ async fn the_server_is_the_one_that_a_git_remote_leads_to() {
         .await
         .ended_with(3, "127.0.0.1:1");
 }
+
+/// A `docker` that writes down what it is told.
+const DOCKER: &str = "#!/bin/sh\necho \"$@\" >> $0.told\ncat >> $0.read\n";
+
+#[cfg(unix)]
+#[tokio::test]
+async fn docker_gets_a_token_of_its_own_that_ends_with_the_log_in() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let stack = Stack::start().await;
+    let ada = stack.signed_up("ada").await;
+    let program = ada.config().join("docker");
+    fs::write(&program, DOCKER).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let run = async |line: &str| {
+        ended(ada.shell(&format!("export PATH=$PWD:$PATH; {line}")).spawn().unwrap()).await
+    };
+    let login = format!("rac login ada --docker --password-stdin <<< '{PASSWORD}'");
+    assert!(run(&login).await.ok().contains("Docker is logged in"));
+    let told = || fs::read_to_string(program.with_extension("told")).unwrap();
+    let token = fs::read_to_string(program.with_extension("read")).unwrap();
+    let registry = ada.rac("version --json").await.json()["server"]["registry"].clone();
+    let registry = registry.as_str().unwrap();
+    assert_eq!(told(), format!("login {registry} --username ada --password-stdin\n"));
+    assert!(token.starts_with("rac_pat_"), "{token:?}");
+    assert!(stack.push("shop", "latest", "v1", Some(("ada", &token))).await);
+
+    let scopes = async |token: &str| {
+        let mut command = ada.command("whoami --json");
+        ended(command.env("RAC_TOKEN", token).spawn().unwrap()).await
+    };
+    assert_eq!(scopes(&token).await.json()["scopes"].as_array().unwrap().len(), 2);
+    run("rac logout").await.ok();
+    assert!(told().ends_with(&format!("logout {registry}\n")), "{}", told());
+    scopes(&token).await.failed(3, "rac login");
+}
