@@ -42,7 +42,7 @@ need_cargo
 lock_home
 trap stop_stack EXIT
 
-quietly "cargo build" cargo build --release --locked --manifest-path "$here/Cargo.toml" -p rac-api -p rac-edge
+quietly "cargo build" cargo build --release --locked --manifest-path "$here/Cargo.toml" -p rac-api -p rac-edge -p rac-cli
 PATH=$CARGO_TARGET_DIR/release:$PATH
 
 stop_leftovers
@@ -61,7 +61,7 @@ wait_until 60 ready || not_ready edge api registry containerd
 say "RAC is ready"
 say "  push:     docker push $apex/hello"
 say "  request:  http://hello.$apex/"
-say "  look:     http://$apex/v1/apps"
+say "  look:     rac status hello  (the command is $CARGO_TARGET_DIR/release/rac)"
 trap 'exit 0' INT TERM
 
 if [ -n "$demo" ]; then

@@ -186,6 +186,11 @@ fn respond(request: &mut Request) -> io::Result<()> {
     }
     match path.as_str() {
         "/version" => request.answer(&setting("VERSION", "1")),
+        "/greeting" => request.answer(&setting("GREETING", "none")),
+        "/say" => {
+            println!("said {}", request.target());
+            request.answer("said")
+        }
         "/boot" => request.answer(BOOT.get().map_or("", String::as_str)),
         "/hostname" => {
             let name = fs::read_to_string("/proc/sys/kernel/hostname")?;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::person::said;
 use crate::{Image, checkout, until};
 
 /// A Docker engine and its client: the one that runs on this machine, or one of our own.
@@ -118,12 +119,6 @@ impl Drop for Docker {
             let _ = daemon.wait();
         }
     }
-}
-
-/// What a program wrote, in one text.
-fn said(output: &Output) -> String {
-    let (out, err) = (&output.stdout, &output.stderr);
-    format!("{}{}", String::from_utf8_lossy(out), String::from_utf8_lossy(err))
 }
 
 fn answers(host: &str) -> bool {

@@ -7,6 +7,7 @@
 mod docker;
 mod host;
 mod image;
+mod person;
 mod stack;
 mod traces;
 mod until;
@@ -14,6 +15,7 @@ mod until;
 pub use docker::Docker;
 pub use host::{Answer, Host, text};
 pub use image::Image;
+pub use person::{Person, said};
 pub use stack::{Process, Stack};
 pub use traces::Traces;
 pub use until::{soon, until};

@@ -44,18 +44,23 @@ impl Process {
 impl Stack {
     /// Starts a stack in a directory of its own below `work`, and waits until it is ready.
     pub async fn start(work: &Path) -> Result<Self> {
+        Self::start_with(work, &[]).await
+    }
+
+    /// The same, with settings in the environment.
+    pub async fn start_with(work: &Path, settings: &[(&str, &str)]) -> Result<Self> {
         let base_port = free_ports()?;
         let dir = work.join(format!("stack-{base_port}"));
-        Self::start_in(dir, base_port).await
+        Self::start_in(dir, base_port, settings).await
     }
 
     /// Starts a stack again whose `run.sh` has ended, with the same home and ports.
     pub async fn start_again(mut self) -> Result<Self> {
         ensure!(self.run.try_wait().context("look after run.sh")?.is_some(), "run.sh still runs");
-        Self::start_in(self.dir.clone(), self.base_port).await
+        Self::start_in(self.dir.clone(), self.base_port, &[]).await
     }
 
-    async fn start_in(dir: PathBuf, base_port: u16) -> Result<Self> {
+    async fn start_in(dir: PathBuf, base_port: u16, settings: &[(&str, &str)]) -> Result<Self> {
         fs::create_dir_all(&dir).with_context(|| format!("create {}", dir.display()))?;
         let output = File::create(dir.join("output")).context("create the output of run.sh")?;
         let run = Command::new(checkout().join("run.sh"))
@@ -63,6 +68,7 @@ impl Stack {
             .env("RAC_BASE_PORT", base_port.to_string())
             .env("RAC_PORT", (base_port + 4).to_string())
             .env("RAC_DOMAIN", "localhost")
+            .envs(settings.iter().copied())
             .stdin(Stdio::null())
             .stdout(output.try_clone().context("share the output")?)
             .stderr(output)

@@ -10,8 +10,11 @@
 mod faults;
 mod leaks;
 mod misbehaving;
+mod ownership;
 mod push;
 mod runner;
+mod secrets;
+mod seeing;
 mod stack;
 mod streams;
 mod volumes;
@@ -45,6 +48,19 @@ fn main() -> ExitCode {
         misbehaving::an_app_that_never_listens_is_told_so,
         misbehaving::an_app_that_ignores_its_stop_signal_is_told_so,
         volumes::a_volume_outlives_its_instances,
+        ownership::a_claimed_app_is_pushed_to_by_its_owner_only,
+        ownership::a_collaborator_pushes_until_it_is_unshared,
+        ownership::a_rollback_serves_the_old_code_within_two_seconds,
+        ownership::a_preview_goes_when_it_is_removed,
+        ownership::a_deleted_app_is_gone_and_its_name_is_kept,
+        ownership::a_stopped_app_sleeps_until_it_is_started,
+        ownership::a_private_url_asks_for_a_login,
+        ownership::an_unclaimed_app_ends_and_says_when,
+        seeing::a_line_is_in_the_log_and_outlives_its_instance,
+        seeing::following_a_log_shows_new_lines_and_ends_at_ctrl_c,
+        seeing::the_status_of_a_crashed_app_has_its_exit_code_and_last_words,
+        seeing::why_tells_who_waited_for_what,
+        seeing::a_restart_is_another_instance,
         stack::an_unknown_app_is_a_problem_with_a_code,
         stack::the_internal_listener_is_not_reached_through_the_edge,
         stack::whoever_is_not_root_is_told_in_one_sentence,
@@ -52,6 +68,7 @@ fn main() -> ExitCode {
         stack::a_missing_package_without_apt_is_told_in_one_sentence,
     ];
     let alone = tests![
+        secrets::a_secret_is_in_the_app_and_nowhere_else,
         leaks::two_hundred_starts_and_stops_leave_nothing,
         stack::two_stacks_stand_side_by_side,
         stack::ctrl_c_leaves_nothing,
