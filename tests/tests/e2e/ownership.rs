@@ -111,7 +111,7 @@ pub(crate) async fn a_preview_goes_when_it_is_removed(world: Arc<World>) -> Resu
 
     let known: App = barbara.rac_json(&["status", "with-preview"]).await?;
     ensure!(known.previews.iter().any(|preview| preview.tag.as_str() == "next"), "{known:?}");
-    barbara.rac(&["previews", "with-preview", "rm", "next", "--yes"]).await?;
+    barbara.rac(&["previews", "rm", "with-preview", "next"]).await?;
     soon("the preview is gone", async || Ok(preview.get("/").await?.status == 404)).await?;
     ensure!(world.stack().host("with-preview")?.text("/version").await? == "main");
     Ok(())
