@@ -57,9 +57,10 @@ async fn a_redirect_is_told_and_the_token_goes_nowhere_else() {
 }
 
 #[tokio::test]
-async fn an_answer_without_an_end_is_cut() {
-    let begin = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n[";
-    let fake = Fake::start(vec![Reply::End(format!("{begin}{}", " ".repeat(33 << 20)))]).await;
+async fn an_answer_that_is_too_long_is_cut() {
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n";
+    let blanks = " ".repeat(33 << 20);
+    let fake = Fake::start(vec![Reply::End(format!("{head}{blanks}{{\"items\":[]}}"))]).await;
     let ran = timeout(PATIENCE, Person::at(&fake.url).rac("apps")).await.unwrap();
     ran.failed(7, "cannot be read");
 }
