@@ -59,11 +59,16 @@ fn sqlite_pool(connections: u32, pragmas: &'static str) -> AnyPoolOptions {
 /// Writers wait for each other at the lock, so more than two connections for them would only wait
 /// there: the second one is on its way while the first one commits.
 async fn postgres(url: &str) -> Result<Db, DbError> {
-    let writer = postgres_pool(2).connect(url).await;
-    let writer = writer.map_err(DbError::during("open the database"))?;
-    let readers = postgres_pool(8).connect(url).await;
-    let readers = readers.map_err(DbError::during("open the database"))?;
+    let writer = postgres_pool(2).connect(url).await.map_err(not_open)?;
+    let readers = postgres_pool(8).connect(url).await.map_err(not_open)?;
     Ok(Db { readers, writer, begin: BEGIN_POSTGRES, shared: true })
+}
+
+fn not_open(error: sqlx::Error) -> DbError {
+    match error {
+        sqlx::Error::PoolTimedOut => DbError::Away,
+        other => DbError::during("open the database")(other),
+    }
 }
 
 /// A connection is asked before it is used, and thrown away when its server is gone or has become a

@@ -9,6 +9,12 @@ pub enum DbError {
          sqlite://PATH?mode=rwc"
     )]
     BadUrl,
+    /// Within the time that a start may take, there was no server, or only a standby.
+    #[error(
+        "no PostgreSQL server that takes writes answers: see that it runs, and that DATABASE_URL \
+         leads to it"
+    )]
+    Away,
     /// A statement failed, or the database cannot be reached.
     #[error("could not {action}")]
     Failed {
@@ -57,7 +63,7 @@ impl DbError {
                     | sqlx::Error::WorkerCrashed
                     | sqlx::Error::BeginFailed
             ),
-            Self::Fenced => true,
+            Self::Away | Self::Fenced => true,
             Self::BadUrl | Self::Corrupt { .. } => false,
         }
     }
