@@ -92,6 +92,9 @@ pub enum InvalidAppName {
 }
 
 impl AppName {
+    /// The names that are kept for RAC itself.
+    pub const RESERVED: &[&str] = RESERVED;
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -31,6 +31,9 @@ pub enum InvalidUserName {
 }
 
 impl UserName {
+    /// The names that are kept for RAC itself.
+    pub const RESERVED: &[&str] = RESERVED;
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -41,7 +41,6 @@ pub(super) struct Paths;
 struct Back {
     /// A path; what is none is taken for `/`.
     #[serde(rename = "return")]
-    #[param(max_length = 2000)]
     back: Option<String>,
 }
 

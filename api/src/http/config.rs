@@ -118,7 +118,7 @@ async fn list(
     put,
     path = "/v1/config/{key}",
     params(("key" = String, Path, description = "`owner`, `git.<host>.token`, `registry.<host>`.")),
-    responses(
+    request_body = ConfigValue, responses(
         (status = 200, body = ConfigEntry),
         (status = 409, description = "There are as many settings as there may be."),
         (status = 422, description = "There is no such setting, or it cannot have this value.")

@@ -122,7 +122,7 @@ fn named(verb: &str, names: &[&str]) -> Vec<String> {
 #[utoipa::path(
     put,
     path = "/v1/apps/{app}/scale",
-    responses(
+    request_body = Scale, responses(
         (status = 200, body = SettingsChanged),
         (status = 422, description = "It is not 1 to 100.")
     )

@@ -42,7 +42,7 @@ pub(super) struct Paths;
 struct Page {
     /// Only what was done to this app; without it, what was done by and to whoever asks, and to
     /// their apps.
-    #[param(value_type = String, required = false, min_length = 1, max_length = 40, pattern = "^[a-z0-9]+(-[a-z0-9]+)*$")]
+    #[param(value_type = String, required = false)]
     app: Option<AppName>,
     /// Only events with lower numbers.
     #[param(minimum = 0, maximum = 18446744073709551615_u64)]
@@ -58,7 +58,7 @@ struct Page {
 struct Asked {
     /// Only what is done to this app; without it, what is done by and to whoever asks, and to
     /// their apps.
-    #[param(value_type = String, required = false, min_length = 1, max_length = 40, pattern = "^[a-z0-9]+(-[a-z0-9]+)*$")]
+    #[param(value_type = String, required = false)]
     app: Option<AppName>,
 }
 

@@ -12,7 +12,7 @@ use actix_web::http::Method;
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::web::{Data, Json};
 use actix_web::{HttpResponse, Responder};
-use rac_model::{Problem, Version};
+use rac_model::{AppName, Problem, UserName, Version};
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{Components, Info, License, OpenApi, OpenApiBuilder, Tag};
@@ -115,6 +115,8 @@ fn document() -> OpenApi {
         document.merge(part);
     }
     if let Some(components) = &mut document.components {
+        components.schemas.insert(AppName::name().into_owned(), common::app_name());
+        components.schemas.insert(UserName::name().into_owned(), common::user_name());
         components.schemas.values_mut().for_each(common::close);
     }
     document.tags = Some(tags);

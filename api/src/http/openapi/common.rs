@@ -52,9 +52,11 @@ pub(super) fn complete(operation: &mut Operation, endpoint: &Endpoint) {
     operation.security = Some(security(endpoint.rule));
     add_parameters(operation, endpoint.path);
     for parameter in operation.parameters.iter_mut().flatten() {
-        if let RefOr::T(parameter) = parameter {
-            never_null(&mut parameter.schema);
+        let RefOr::T(parameter) = parameter else { continue };
+        if parameter.name == "app" {
+            parameter.schema = Some(app_name());
         }
+        never_null(&mut parameter.schema);
     }
     if let Some(RefOr::T(body)) = &mut operation.request_body {
         body.required = Some(Required::True);
@@ -189,8 +191,8 @@ fn add_parameters(operation: &mut Operation, path: &str) {
 
 fn parameter(name: &str) -> Option<Parameter> {
     let (about, schema) = match name {
-        "app" => ("The app's name.", AppName::schema()),
-        "user" => ("The account's name.", UserName::schema()),
+        "app" => ("The app's name.", app_name()),
+        "user" => ("The account's name.", user_name()),
         "tag" => ("The tag, as it was pushed.", Tag::schema()),
         "domain" => ("The domain, in lower case.", text(DOMAIN, 253, "www.example.org")),
         "key" => ("The setting.", text(KEY, 300, "git.git.example.token")),
@@ -210,6 +212,27 @@ const DOMAIN: &str = "^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\\.)+[a-z]([a-z0-9-]{0
 /// The names of a user's own settings.
 const KEY: &str = "^(owner|git\\.[a-z0-9-]{1,63}(\\.[a-z0-9-]{1,63})*(:[0-9]{1,4})?\\.token|\
                    registry\\.[a-z0-9-]{1,63}(\\.[a-z0-9-]{1,63})*(:[0-9]{1,4})?)$";
+
+/// An app's name. The attribute at the type cannot name the reserved ones.
+pub(super) fn app_name() -> RefOr<Schema> {
+    except(AppName::schema(), AppName::RESERVED)
+}
+
+/// An account's name.
+pub(super) fn user_name() -> RefOr<Schema> {
+    except(UserName::schema(), UserName::RESERVED)
+}
+
+/// A text that is none of `names`.
+fn except(mut schema: RefOr<Schema>, names: &[&str]) -> RefOr<Schema> {
+    if let RefOr::T(Schema::Object(object)) = &mut schema
+        && let Some(pattern) = &mut object.pattern
+    {
+        let names = names.join("|");
+        *pattern = format!("^(?!({names})$){}", pattern.trim_start_matches('^'));
+    }
+    schema
+}
 
 fn text(pattern: &str, longest: usize, example: &str) -> RefOr<Schema> {
     let schema = ObjectBuilder::new()
