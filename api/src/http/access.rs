@@ -135,7 +135,7 @@ async fn take_form(
 
 /// Leads a browser to an app whose URL asks for a login.
 #[utoipa::path(get, path = "/login/app/{host}",
-    params(("host" = HostLabel, Path, description = "The first label of the URL's host."), Back),
+    params(("host" = String, Path, description = "The first label of the URL's host."), Back),
     responses(
         (status = 302, description = "To the app, or to the form."),
         (status = 403, description = "The app is not shared with whoever asks.",
