@@ -1,8 +1,8 @@
 //! Logging in with GitHub, against a server that answers like it.
 
 use std::sync::Arc;
-use std::sync::Mutex;
 
+use parking_lot::Mutex;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -51,7 +51,7 @@ impl Github {
 
     fn answer(&self, request: &str) -> Value {
         let line = request.lines().next().unwrap().to_owned();
-        self.asked.lock().unwrap().push(line.clone());
+        self.asked.lock().push(line.clone());
         if line.starts_with("POST /login/device/code ") {
             assert!(request.contains("client_id=the-client"), "{request}");
             return json!({ "device_code": "the-device-code", "user_code": "WDJB-MJHT",
@@ -59,7 +59,7 @@ impl Github {
         }
         if line.starts_with("POST /login/oauth/access_token ") {
             assert!(request.contains("device_code=the-device-code"), "{request}");
-            return match *self.poll.lock().unwrap() {
+            return match *self.poll.lock() {
                 Some(error) => json!({ "error": error }),
                 None => {
                     json!({ "access_token": "gho_canary", "token_type": "bearer", "scope": "" })
@@ -68,15 +68,15 @@ impl Github {
         }
         assert!(line.starts_with("GET /api/user "), "{line}");
         assert!(request.contains("Bearer gho_canary"), "{request}");
-        json!({ "id": 583_231, "login": *self.login.lock().unwrap() })
+        json!({ "id": 583_231, "login": *self.login.lock() })
     }
 
     fn confirm(&self) {
-        *self.poll.lock().unwrap() = None;
+        *self.poll.lock() = None;
     }
 
     fn polls(&self) -> usize {
-        let asked = self.asked.lock().unwrap();
+        let asked = self.asked.lock();
         asked.iter().filter(|line| line.contains("access_token")).count()
     }
 
@@ -155,7 +155,7 @@ async fn somebody_logs_in_with_github_and_keeps_the_account() {
     assert_eq!(account.github.as_deref(), Some("Octo-Cat"));
     assert_eq!(refusal(poll(&stack, &device).await).await, (404, "device_login_ended".to_owned()));
 
-    *github.login.lock().unwrap() = "renamed";
+    *github.login.lock() = "renamed";
     let again = begin(&stack).await;
     let login: rac_model::Login = poll_in_time(&stack, &again).await.json().await.unwrap();
     assert_eq!(login.user.as_str(), "octo-cat-2", "by GitHub's number, not by the login");
@@ -172,12 +172,12 @@ async fn a_log_in_that_is_refused_or_ends_is_over() {
         ("expired_token", 404, "device_login_ended"),
         ("incorrect_client_credentials", 502, "github_unavailable"),
     ] {
-        *github.poll.lock().unwrap() = Some(error);
+        *github.poll.lock() = Some(error);
         let device = begin(&stack).await;
         let refused = poll_in_time(&stack, &device).await;
         assert_eq!(refusal(refused).await, (status, code.to_owned()));
     }
-    *github.poll.lock().unwrap() = Some("slow_down");
+    *github.poll.lock() = Some("slow_down");
     let device = begin(&stack).await;
     stack.run_sql("update device_login set interval_s = 5").await;
     let slower: Value = poll_in_time(&stack, &device).await.json().await.unwrap();
