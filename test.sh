@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks everything, from a fresh clone on: style, unit tests, the end-to-end tests on the real
-# stack. Ends with a line that counts.
+# Checks everything, from a fresh clone on: style, unit tests, the API against its own document, the
+# end-to-end tests on the real stack. Ends with a line that counts.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/scripts/lib.sh"
@@ -8,16 +8,16 @@ cd "$here"
 
 usage() {
     cat <<'END'
-Usage: ./test.sh [lint | unit | e2e] [FILTER]
+Usage: ./test.sh [lint | unit | api | e2e] [FILTER]
 
-Runs all three parts, or the one named; of the tests only those whose name contains FILTER.
+Runs all four parts, or the one named; of the tests only those whose name contains FILTER.
 END
 }
 
 part=${1:-all}
 filter=${2:-}
 case $part in
-    all | lint | unit | e2e) ;;
+    all | lint | unit | api | e2e) ;;
     -h | --help) usage && exit ;;
     *) die "There is no part $part: ./test.sh --help lists the parts." ;;
 esac
@@ -85,6 +85,10 @@ if [ "$part" = all ] || [ "$part" = unit ]; then
     tests cargo test --release --locked --no-fail-fast --workspace --exclude rac-tests -- "$filter"
     # The API's once more, on the other database.
     RAC_TEST_DATABASE=postgres tests "$(api_tests)" "$filter"
+fi
+if [ "$part" = all ] || [ "$part" = api ]; then
+    # With the whole workspace for the same reason as below.
+    tests cargo test --release --locked --workspace --test schemathesis -- "$filter"
 fi
 if [ "$part" = all ] || [ "$part" = e2e ]; then
     need_root "./test.sh e2e"
