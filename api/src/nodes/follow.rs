@@ -18,6 +18,8 @@ use crate::clock;
 const WAITING: usize = 64;
 /// How often to look for nodes that have come, and to try one again that was lost.
 const AGAIN: Duration = Duration::from_secs(1);
+/// How late a node may show a line, in milliseconds.
+const LATE: i64 = 2_000;
 /// The most lines that are asked for again from a node that was lost.
 const MISSED: u32 = 1000;
 /// The most nodes whose place is remembered.
@@ -78,10 +80,15 @@ struct Follow {
 
 impl Follow {
     async fn run(self) {
-        let begin = Place { at: self.query.since.unwrap_or_else(clock::now), seen: 0 };
+        let begin = self.query.since.unwrap_or_else(|| clock::now().saturating_sub(LATE));
+        let begin = Place { at: begin, seen: 0 };
         let logs = self.nodes.logs(&self.app, &self.query).await;
-        let mut places: HashMap<String, Place> =
-            logs.iter().filter_map(|log| Some((log.address.clone(), Place::after(log)?))).collect();
+        // Whatever a node with an empty log shows later is new.
+        let empty = Place { at: self.query.since.unwrap_or(0), seen: 0 };
+        let mut places: HashMap<String, Place> = logs
+            .iter()
+            .map(|log| (log.address.clone(), Place::after(log).unwrap_or(empty)))
+            .collect();
         for line in merge(logs, self.query.lines) {
             if self.to.send(line).await.is_err() {
                 return;
