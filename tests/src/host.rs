@@ -35,6 +35,7 @@ impl Host {
         let client = reqwest::Client::builder()
             .timeout(REQUEST_TIMEOUT)
             .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
             .build()
             .context("make an HTTP client")?;
         Ok(Self { client, port, name: format!("{name}:{port}") })

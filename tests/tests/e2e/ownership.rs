@@ -173,9 +173,15 @@ pub(crate) async fn a_private_url_asks_for_a_login(world: Arc<World>) -> Result<
     ensure!(Answer::read(shown).await?.status == StatusCode::OK);
 
     let browser = app.host.request(Method::GET, "/x?y=1").header("Accept", "text/html");
-    let redirected = Answer::read(browser).await?;
-    // The client follows to the page that asks for a password.
-    ensure!(redirected.body.contains("<form"), "{redirected:?}");
+    let sent = Answer::read(browser).await?;
+    ensure!(sent.status == StatusCode::FOUND, "{sent:?}");
+    let page = sent.header("location").strip_prefix(&format!("http://{}", apex.name()));
+    let asked = apex.get(page.with_context(|| format!("it leads to the apex: {sent:?}"))?).await?;
+    let form = match asked.header("location") {
+        "" => asked,
+        further => apex.get(further).await?,
+    };
+    ensure!(form.body.contains("<form"), "{form:?}");
     Ok(())
 }
 

@@ -46,8 +46,7 @@ pub(crate) async fn following_a_log_shows_new_lines_and_ends_at_ctrl_c(
         while let Ok(read @ 1..) = output.read(&mut piece) {
             text.push_str(&String::from_utf8_lossy(&piece[..read]));
             if text.contains("word=pot") {
-                let _ = send.blocking_send(());
-                return;
+                let _ = send.try_send(());
             }
         }
     });
