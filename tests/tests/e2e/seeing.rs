@@ -44,7 +44,7 @@ pub(crate) async fn following_a_log_shows_new_lines_and_ends_at_ctrl_c(
     std::thread::spawn(move || {
         let (mut text, mut piece) = (String::new(), [0; 4096]);
         while let Ok(read @ 1..) = output.read(&mut piece) {
-            text.push_str(&String::from_utf8_lossy(&piece[..read]));
+            text.push_str(&String::from_utf8_lossy(piece.get(..read).unwrap_or_default()));
             if text.contains("word=pot") {
                 let _ = send.try_send(());
             }
