@@ -61,6 +61,8 @@ async fn list(
     }
     let viewer = Viewer { user: caller.name(), only: only_app(&caller.principal), mine };
     let after = page.after.as_deref().unwrap_or_default();
+    // PostgreSQL takes no NUL. No name has one, so what is behind it changes nothing.
+    let after = after.split('\0').next().unwrap_or_default();
     let rows = apps::page(db.reader(), viewer, after, limit).await?;
     let next = is_full(&rows, limit).then(|| rows.last().map(|app| app.name.to_string())).flatten();
     let mut items = Vec::with_capacity(rows.len());

@@ -91,6 +91,10 @@ async fn authorise(
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
     let limits = data::<Limits>(request.request())?;
     limits.api(address(request.request())).map_err(ApiError::from)?;
+    // PostgreSQL takes no text with a NUL in it, and nothing that is looked for has one.
+    if request.uri().path().contains("%00") {
+        return Err(ApiError::BadRequest("a path has no NUL in it: correct it".to_owned()).into());
+    }
     let caller = admit(rule, request.request()).await?;
     request.extensions_mut().insert(caller);
     next.call(request).await

@@ -31,6 +31,7 @@ mod limits;
 mod logins;
 mod logs;
 mod node;
+mod odd_input;
 mod people;
 mod person;
 mod ports;

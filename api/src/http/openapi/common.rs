@@ -194,8 +194,11 @@ fn parameter(name: &str) -> Option<Parameter> {
         "app" => ("The app's name.", app_name()),
         "user" => ("The account's name.", user_name()),
         "tag" => ("The tag, as it was pushed.", Tag::schema()),
-        "domain" => ("The domain, in lower case.", text(DOMAIN, 253, "www.example.org")),
-        "key" => ("The setting.", text(KEY, 300, "git.git.example.token")),
+        "domain" => ("The domain, in lower case.", text(DOMAIN, Some(253), "www.example.org")),
+        "id" => ("The token's id.", text(ID, Some(64), "0193e2a4-7c1d-7f00-8000-000000000000")),
+        // What is no label gets a page that says so.
+        "host" => ("The first label of the URL's host.", text(NO_NUL, None, "myapp")),
+        "key" => ("The setting.", text(KEY, Some(300), "git.git.example.token")),
         _ => return None,
     };
     let parameter = ParameterBuilder::new()
@@ -209,6 +212,10 @@ fn parameter(name: &str) -> Option<Parameter> {
 
 /// A host name with a dot in it, whose last label is no number.
 const DOMAIN: &str = "^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?$";
+/// What tokens are told apart by.
+const ID: &str = "^[0-9A-Za-z-]+$";
+/// Anything that can stand in a path.
+const NO_NUL: &str = "^[^\\x00]+$";
 /// The names of a user's own settings.
 const KEY: &str = "^(owner|git\\.[a-z0-9-]{1,63}(\\.[a-z0-9-]{1,63})*(:[0-9]{1,4})?\\.token|\
                    registry\\.[a-z0-9-]{1,63}(\\.[a-z0-9-]{1,63})*(:[0-9]{1,4})?)$";
@@ -234,11 +241,11 @@ fn except(mut schema: RefOr<Schema>, names: &[&str]) -> RefOr<Schema> {
     schema
 }
 
-fn text(pattern: &str, longest: usize, example: &str) -> RefOr<Schema> {
+fn text(pattern: &str, longest: Option<usize>, example: &str) -> RefOr<Schema> {
     let schema = ObjectBuilder::new()
         .schema_type(Type::String)
         .pattern(Some(pattern))
-        .max_length(Some(longest))
+        .max_length(longest)
         .examples([example]);
     RefOr::T(Schema::Object(schema.build()))
 }
