@@ -18,7 +18,7 @@ use tracing::warn;
 
 use crate::body::{RequestBody, ResponseBody, UpstreamBody};
 use crate::denial::{self, Denials, Token};
-use crate::headers;
+use crate::headers::{self, Forwarded};
 use crate::pool::{Pool, Sender};
 use crate::service::{Answer, Edge, own};
 
@@ -95,7 +95,7 @@ impl Apex {
         peer: IpAddr,
         request: Request<Incoming>,
     ) -> Result<Answer, PassError> {
-        let forwarded = edge.forwarded(peer, &request);
+        let forwarded = nearest(edge.forwarded(peer, &request));
         let (mut head, body) = request.into_parts();
         headers::clean_request(&mut head.headers);
         headers::add_forwarded(&mut head.headers, &forwarded);
@@ -145,6 +145,13 @@ impl Apex {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         own(response)
     }
+}
+
+/// Of the way that a request came, only who asks. Of several addresses the registry believes the
+/// first, which a client can have made up, and the API the last, which is the proxy's in front of the
+/// edge: what is counted by address would be counted for somebody else.
+fn nearest(forwarded: Forwarded) -> Forwarded {
+    Forwarded { for_: vec![forwarded.client], ..forwarded }
 }
 
 /// Why the registry or the API gave no answer.

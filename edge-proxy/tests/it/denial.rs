@@ -111,3 +111,21 @@ async fn a_client_cannot_change_the_tags_that_are_racs_own() {
     assert!(asked.lock().is_empty(), "the registry was not asked");
     assert_eq!(send(rig.address, &put("/v2/shop/manifests/latest")).await.status, 200);
 }
+
+#[tokio::test]
+async fn the_registry_and_the_api_are_told_who_asks_and_of_nobody_else() {
+    let (registry, asked) = server(refusal()).await;
+    let (api, asked_api) = server(json("{}")).await;
+    let rig = Rig::behind_proxy(registry, api).await;
+    for (path, asked) in [("/v2/", asked), ("/v1/apps", asked_api)] {
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: rac.test\r\n\
+             X-Forwarded-For: 192.0.2.66, 192.0.2.7\r\nConnection: close\r\n\r\n"
+        );
+        send(rig.address, &request).await;
+        let heard = asked.lock().concat().to_lowercase();
+        let from: Vec<&str> =
+            heard.lines().filter(|line| line.starts_with("x-forwarded-for")).collect();
+        assert_eq!(from, ["x-forwarded-for: 192.0.2.7"], "{path}");
+    }
+}

@@ -70,11 +70,27 @@ impl Rig {
         Self::start(Fake::new(), tempfile::tempdir().unwrap(), registry, api).await
     }
 
+    /// The same behind a proxy on this machine, whose word about clients is taken.
+    pub async fn behind_proxy(registry: SocketAddr, api: SocketAddr) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        Self::start_trusting(Fake::new(), home, registry, api, "127.0.0.1/32").await
+    }
+
     async fn start(
         fake: Fake,
         home: tempfile::TempDir,
         registry: SocketAddr,
         api: SocketAddr,
+    ) -> Self {
+        Self::start_trusting(fake, home, registry, api, "").await
+    }
+
+    async fn start_trusting(
+        fake: Fake,
+        home: tempfile::TempDir,
+        registry: SocketAddr,
+        api: SocketAddr,
+        trusted: &str,
     ) -> Self {
         let shutdown = CancellationToken::new();
         let runtime = Arc::new(fake.clone());
@@ -98,7 +114,7 @@ impl Rig {
         let edge = Arc::new(Edge {
             domain: "rac.test".parse().unwrap(),
             address: "rac.test:8080".to_owned(),
-            trusted: "".parse().unwrap(),
+            trusted: trusted.parse().unwrap(),
             apps: apps.clone(),
             access: access(),
             apex: Apex::new(registry, api, denials),
