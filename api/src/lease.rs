@@ -97,8 +97,12 @@ impl Lease {
     /// It is still held then, for what is in hand: [`Lease::give_back`] ends it.
     pub async fn keep(self, shutdown: CancellationToken) {
         let work = async {
+            // Only one process at a time works on an SQLite file: at the start, who held the lease
+            // is gone.
+            let mut alone = !self.db.is_shared();
             loop {
-                let fence = self.win().await;
+                let fence = self.win(alone).await;
+                alone = false;
                 info!(epoch = fence.epoch, "Doing the background work");
                 self.held.send_replace(Some(fence));
                 self.renew(fence).await;
@@ -124,9 +128,7 @@ impl Lease {
     }
 
     /// Waits until the lease is free, and takes it.
-    async fn win(&self) -> Fence {
-        // Only one process at a time works on an SQLite file: who held the lease is gone.
-        let mut alone = !self.db.is_shared();
+    async fn win(&self, mut alone: bool) -> Fence {
         let mut seen: Seen = None;
         loop {
             match self.try_to_win(&mut seen, alone).await {

@@ -132,6 +132,7 @@ fn shown(row: TokenRow) -> Token {
         app: row.app,
         created_at: clock::rfc3339(row.created_at),
         expires_at: clock::rfc3339(row.expires_at),
-        used_at: row.used_at.map(clock::rfc3339),
+        // It is noted by the hour, which may have begun before the token was made.
+        used_at: row.used_at.map(|used_at| clock::rfc3339(used_at.max(row.created_at))),
     }
 }
