@@ -20,7 +20,7 @@ use tracing::{Instrument as _, info_span, warn};
 use crate::auth;
 use crate::clock;
 use crate::db::events::{self, End, Queued};
-use crate::db::{Db, DbError, denied, releases, routes, tombstones, usage};
+use crate::db::{Db, DbError, audit, denied, releases, routes, tombstones, usage};
 use crate::image::{self, Bounds};
 use crate::lease::{Fence, Lease};
 use crate::metrics::Metrics;
@@ -44,6 +44,8 @@ const FRESH: i64 = 5_000;
 const LOOK_AGAIN: i64 = 200;
 /// How long what is done or given up is remembered.
 const MEMORY: i64 = 7 * 24 * 3600 * 1000;
+/// How long the audit log goes back, in milliseconds: 400 days.
+const AUDIT: i64 = 400 * 24 * 3600 * 1000;
 /// How often what is too old is forgotten.
 const PRUNE: Duration = Duration::from_secs(600);
 
@@ -282,6 +284,7 @@ impl Ingest {
         usage::prune(&mut tx, before).await?;
         denied::prune(&mut tx, before).await?;
         tombstones::prune(&mut tx, clock::now()).await?;
+        audit::prune(&mut tx, clock::now().saturating_sub(AUDIT)).await?;
         tx.commit().await.map_err(DbError::during("forget what is too old"))
     }
 }

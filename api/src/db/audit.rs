@@ -181,6 +181,19 @@ fn entry(row: &AnyRow) -> Result<EntryRow, DbError> {
     })
 }
 
+/// Forgets entries older than `before`.
+///
+/// # Errors
+/// The database fails.
+pub async fn prune(db: &mut AnyConnection, before: i64) -> Result<u64, DbError> {
+    let pruned = sqlx::query("delete from audit where at < $1")
+        .bind(before)
+        .execute(db)
+        .await
+        .map_err(DbError::during("forget old events"))?;
+    Ok(pruned.rows_affected())
+}
+
 /// The number of the newest entry. Numbers are given out one after the other, and none is seen
 /// before those below it.
 ///

@@ -1,8 +1,10 @@
 //! What was done, by whom.
 
+use rac_api::db::audit::{self, About, Entry};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::database::Database;
 use crate::person::{Person, refusal};
 use crate::sse::Listener;
 use crate::stack::Stack;
@@ -105,4 +107,22 @@ async fn a_stream_of_events_ends_when_the_token_does() {
     let mut listener = Listener::listen(same.ask(&stack, Method::GET, "/v1/events/follow")).await;
     ada.json(&stack, Method::DELETE, &format!("/v1/tokens/{id}"), &Value::Null).await;
     listener.ended().await;
+}
+
+#[tokio::test]
+async fn what_was_done_is_forgotten_by_age() {
+    let database = Database::new();
+    let db = database.open().await;
+    let ada = "ada".parse().unwrap();
+    let mut tx = db.write().await.unwrap();
+    for at in [1, 2, 3] {
+        let message = format!("at {at}");
+        let entry =
+            Entry { kind: "config.set", actor: Some(&ada), app: None, account: None, message };
+        audit::append(&mut tx, &entry, at).await.unwrap();
+    }
+    assert_eq!(audit::prune(&mut tx, 3).await.unwrap(), 2);
+    tx.commit().await.unwrap();
+    let left = audit::after(db.reader(), &About::Account(ada), 0, 10).await.unwrap();
+    assert_eq!(left.iter().map(|entry| entry.id).collect::<Vec<_>>(), [3]);
 }
