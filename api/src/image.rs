@@ -55,7 +55,9 @@ pub struct Refusal {
 
 impl Refusal {
     fn of(manifest: Option<Digest>, size: u64, reason: impl Into<String>) -> Self {
-        Self { manifest, size, reason: reason.into() }
+        // It repeats what a stranger wrote, and PostgreSQL keeps no text with a NUL.
+        let reason: String = reason.into();
+        Self { manifest, size, reason: reason.replace(char::is_control, "\u{fffd}") }
     }
 }
 
@@ -263,6 +265,13 @@ mod tests {
         let reason = choose(&index(&[("linux", "s390x"), ("unknown", "unknown")])).unwrap_err();
         assert!(reason.contains("is for linux/s390x, and"), "{reason}");
         assert!(choose(b"[]").is_err());
+    }
+
+    #[test]
+    fn a_reason_holds_nothing_that_is_not_to_be_shown() {
+        let reason = choose(&index(&[("linux\0", "\u{1b}[31m")])).unwrap_err();
+        let refusal = Refusal::of(None, 0, reason);
+        assert!(!refusal.reason.contains(char::is_control), "{:?}", refusal.reason);
     }
 
     #[test]

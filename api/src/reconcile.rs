@@ -323,9 +323,11 @@ impl Reconciler {
 
 /// Whether the others can be compared all the same.
 fn is_the_tags_own(error: &CompareError) -> bool {
-    let CompareError::Registry(error) = error else { return false };
-    matches!(
-        error,
-        RegistryError::Missing(_) | RegistryError::TooLarge { .. } | RegistryError::Wrong(_)
-    )
+    match error {
+        CompareError::Db(error) => !error.is_passing(),
+        CompareError::Registry(error) => matches!(
+            error,
+            RegistryError::Missing(_) | RegistryError::TooLarge { .. } | RegistryError::Wrong(_)
+        ),
+    }
 }
