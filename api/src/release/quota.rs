@@ -9,6 +9,9 @@ use crate::db::usage::Quota;
 use crate::db::{DbError, routes, usage};
 use crate::limits::who;
 
+/// The most bytes that one image is counted as: a pebibyte.
+const LARGEST: u64 = 1 << 50;
+
 /// Counts what was pushed without an account for the address that it came from, which is asked
 /// about when it wants to push again.
 pub(super) async fn count(
@@ -19,7 +22,9 @@ pub(super) async fn count(
 ) -> Result<(), DbError> {
     let By::Nobody(Some(address)) = push.by else { return Ok(()) };
     let who = who(address);
-    usage::add(tx, Quota::AnonymousBytes, &who, release.size, now).await?;
+    // What a manifest says of its layers need not be true, and sums of it must not overflow.
+    let size = release.size.min(LARGEST);
+    usage::add(tx, Quota::AnonymousBytes, &who, size, now).await?;
     if release.number == 1 {
         usage::add(tx, Quota::AnonymousApps, &who, 1, now).await?;
     }

@@ -136,3 +136,17 @@ async fn what_is_pushed_without_an_account_is_counted_for_its_address() {
 fn clock() -> i64 {
     i64::try_from(time::OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000).unwrap()
 }
+
+#[tokio::test]
+async fn sizes_that_nothing_has_are_counted_all_the_same() {
+    let database = Database::new();
+    let (db, ledger) = (database.open().await, ledger(&database).await);
+    for content in ["a", "b"] {
+        let by = By::Nobody(Some("192.0.2.7".parse().unwrap()));
+        let image = push(content, 7).image.map(|image| Image { size: u64::MAX, ..image });
+        let push = Push { by, image, ..push(content, 7) };
+        ledger.record(&push, Unless::PushedLater).await.unwrap();
+    }
+    let used = usage::today(db.reader(), Quota::AnonymousBytes, "192.0.2.7", clock()).await;
+    assert!(used.unwrap() > 1 << 50);
+}
