@@ -29,10 +29,27 @@ use self::seen::Seen;
 use crate::access::{Principal, User, Via};
 use crate::clock;
 use crate::config::Settings;
+use crate::db::accounts::PasswordHash;
 use crate::db::{Db, DbError, accounts, device_logins, sessions, tokens};
 use crate::limits::Limits;
 use crate::problem::ApiError;
 use crate::urls;
+
+/// An account whose password was shown.
+#[derive(Debug, Clone)]
+pub(crate) struct Proven {
+    pub(crate) name: UserName,
+    password: PasswordHash,
+}
+
+impl Proven {
+    /// Whether it still is the password, in the transaction that a log-in is written down in: what a
+    /// change of the password ends does not begin after it.
+    pub(crate) async fn still_holds(&self, tx: &mut AnyConnection) -> Result<(), ApiError> {
+        let holds = accounts::has_password(tx, &self.name, &self.password).await?;
+        holds.then_some(()).ok_or(ApiError::WrongCredentials)
+    }
+}
 
 /// What it takes to find out who asks.
 #[derive(Clone)]
@@ -82,34 +99,34 @@ impl Auth {
         from: IpAddr,
         name: &str,
         password: &str,
-    ) -> Result<UserName, ApiError> {
+    ) -> Result<Proven, ApiError> {
         // Everybody knows that no account is called like that.
         let name: UserName = name.parse().map_err(|_| ApiError::WrongCredentials)?;
         let account = accounts::find(db.reader(), &name).await?;
         let stored = account.and_then(|account| account.password);
-        if stored.as_ref().is_some_and(|stored| self.passwords.remember(&name, stored, password)) {
-            return Ok(name);
+        let known = |stored: &PasswordHash| self.passwords.remember(&name, stored, password);
+        let right = if stored.as_ref().is_some_and(known) {
+            true
+        } else {
+            self.limits.login(&name, from)?;
+            self.passwords.check(&name, stored.as_ref(), password).await?
+        };
+        match stored.filter(|_| right) {
+            Some(password) => Ok(Proven { name, password }),
+            None => Err(ApiError::WrongCredentials),
         }
-        self.limits.login(&name, from)?;
-        let right = self.passwords.check(&name, stored.as_ref(), password).await?;
-        if right { Ok(name) } else { Err(ApiError::WrongCredentials) }
     }
 
-    /// The account that shows `name` with `secret`: its password, or one of its tokens.
+    /// The account that shows `name` with one of its tokens.
     ///
     /// # Errors
-    /// They are wrong, or too many ask at once.
-    pub(crate) async fn check_pair(
+    /// They are wrong.
+    pub(crate) async fn check_token_of(
         &self,
         db: &Db,
-        from: IpAddr,
         name: &str,
         secret: &str,
     ) -> Result<User, ApiError> {
-        if !secret.starts_with(token::PREFIX) {
-            let name = self.check_password(db, from, name, secret).await?;
-            return Ok(User { name, via: Via::Password });
-        }
         let user = self.check_token(db, secret).await?;
         if user.name.as_str() == name { Ok(user) } else { Err(ApiError::WrongCredentials) }
     }
@@ -214,4 +231,35 @@ fn without_scheme<'a>(shown: &'a str, scheme: &str) -> Option<&'a str> {
 
 fn data<T: 'static>(request: &HttpRequest) -> Result<&T, ApiError> {
     request.app_data::<Data<T>>().map(|data| data.get_ref()).ok_or(ApiError::Bug)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::config::Config;
+
+    #[tokio::test]
+    async fn a_password_that_was_shown_proves_nothing_once_it_is_changed() {
+        let home = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/rac.db?mode=rwc", home.path().display());
+        let db = Db::open(&url).await.unwrap();
+        let settings = Config::parse_from(["rac-api"]).settings;
+        let auth = Auth::new(&settings, Limits::new(&settings)).unwrap();
+        let (ada, from) = ("ada".parse().unwrap(), IpAddr::from([192, 0, 2, 1]));
+        let [old, new] = [
+            auth.passwords.hash("correct horse").await.unwrap(),
+            auth.passwords.hash("battery staple").await.unwrap(),
+        ];
+        let mut tx = db.write().await.unwrap();
+        assert!(accounts::create(&mut tx, &ada, &old, 1).await.unwrap());
+        tx.commit().await.unwrap();
+        let proven = auth.check_password(&db, from, "ada", "correct horse").await.unwrap();
+        let mut tx = db.write().await.unwrap();
+        proven.still_holds(&mut tx).await.unwrap();
+        accounts::set_password(&mut tx, &ada, &new, 2).await.unwrap();
+        let refused = proven.still_holds(&mut tx).await.unwrap_err();
+        assert!(matches!(refused, ApiError::WrongCredentials), "{refused}");
+    }
 }

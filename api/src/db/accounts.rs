@@ -136,6 +136,19 @@ pub async fn of_github(
     row.as_ref().map(|row| parse(row, "name")).transpose()
 }
 
+/// Whether `password` is what is stored of the password of `name`.
+///
+/// # Errors
+/// The database fails.
+pub async fn has_password(
+    db: impl AnyExecutor<'_>,
+    name: &UserName,
+    password: &PasswordHash,
+) -> Result<bool, DbError> {
+    let stored = find(db, name).await?.and_then(|account| account.password);
+    Ok(stored.is_some_and(|stored| stored.expose() == password.expose()))
+}
+
 /// Replaces a password.
 ///
 /// # Errors

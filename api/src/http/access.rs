@@ -118,8 +118,8 @@ async fn take_form(
     let shown = shown.map_err(bad)?;
     let back = own_path(shown.back.as_deref());
     match auth.check_password(&db, address(&request), &shown.name, &shown.password).await {
-        Ok(name) => {
-            let cookie = sessions::log_in(&db, &name).await?;
+        Ok(proven) => {
+            let cookie = sessions::log_in(&db, &proven).await?;
             let mut response = redirect(if back == "/" { "/login" } else { back });
             response.insert_header((SET_COOKIE, cookie));
             Ok(response.finish())

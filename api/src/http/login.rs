@@ -46,10 +46,11 @@ async fn log_in(
     shown: Body<Credentials>,
 ) -> Result<HttpResponse, ApiError> {
     let label = users::label(shown.label.as_deref())?;
-    let name =
+    let proven =
         auth.check_password(&db, address(&request), shown.name.as_str(), &shown.password).await?;
     let mut tx = db.write().await?;
-    let login = users::login(&mut tx, &name, &label, clock::now()).await?;
+    proven.still_holds(&mut tx).await?;
+    let login = users::login(&mut tx, &proven.name, &label, clock::now()).await?;
     users::commit(tx).await?;
     Ok(users::secret(StatusCode::OK, &login))
 }

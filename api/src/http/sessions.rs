@@ -2,7 +2,7 @@ use actix_web::http::Method;
 use actix_web::http::header::{CACHE_CONTROL, SET_COOKIE};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
-use rac_model::{Account, Credentials, UserName};
+use rac_model::{Account, Credentials};
 
 use super::address::address;
 use super::body::Body;
@@ -10,7 +10,7 @@ use super::endpoint::{Caller, Endpoint};
 use super::tokens::revoke;
 use super::users;
 use crate::access::{Rule, User, Via};
-use crate::auth::{Auth, session};
+use crate::auth::{Auth, Proven, session};
 use crate::clock;
 use crate::db::{Db, accounts, sessions};
 use crate::problem::ApiError;
@@ -36,9 +36,10 @@ async fn begin(
     auth: Data<Auth>,
     shown: Body<Credentials>,
 ) -> Result<HttpResponse, ApiError> {
-    let name =
+    let proven =
         auth.check_password(&db, address(&request), shown.name.as_str(), &shown.password).await?;
-    let cookie = log_in(&db, &name).await?;
+    let cookie = log_in(&db, &proven).await?;
+    let name = proven.name;
     let row = accounts::find(db.reader(), &name).await?.ok_or(ApiError::Bug)?;
     let account = users::account(row, &User { name, via: Via::Session(String::new()) });
     Ok(HttpResponse::Created()
@@ -65,9 +66,10 @@ async fn end(db: Data<Db>, caller: Caller) -> Result<HttpResponse, ApiError> {
 }
 
 /// Begins a session, and returns the header that sets its cookie.
-pub(super) async fn log_in(db: &Db, user: &UserName) -> Result<String, ApiError> {
-    let now = clock::now();
+pub(super) async fn log_in(db: &Db, proven: &Proven) -> Result<String, ApiError> {
+    let (user, now) = (&proven.name, clock::now());
     let mut tx = db.write().await?;
+    proven.still_holds(&mut tx).await?;
     let cookie = session::begin(&mut tx, user, now).await?;
     let message = format!("{user} logged in with a browser");
     users::append(&mut tx, "account.logged_in", user, message, now).await?;

@@ -14,9 +14,9 @@ use tracing::debug;
 
 use super::address::address;
 use super::{FromNode, get};
-use crate::access::{self, Principal, RegistryRights, Via};
+use crate::access::{self, Principal, RegistryRights, User, Via};
 use crate::auth::token::Wanted;
-use crate::auth::{self, Auth};
+use crate::auth::{self, Auth, Proven};
 use crate::clock;
 use crate::db::tokens::Kind;
 use crate::db::{Db, DbError, apps, tombstones};
@@ -57,10 +57,17 @@ enum Dialect {
     OAuth,
 }
 
-/// Who asks, and the token that was shown for it.
+/// Who asks, and what was shown for it.
 struct Shown {
     principal: Principal,
-    token: Option<String>,
+    by: ShownBy,
+}
+
+/// What somebody has shown.
+enum ShownBy {
+    Nothing,
+    Password(Proven),
+    Token(String),
 }
 
 async fn by_get(request: HttpRequest, query: Query<Pairs>, desk: Desk) -> HttpResponse {
@@ -122,7 +129,7 @@ impl Desk {
     /// By name with a password or a token; whoever shows nothing is anybody.
     async fn check_basic(&self, headers: &HeaderMap) -> Result<Shown, ApiError> {
         let Some((name, secret)) = auth::basic(headers)? else {
-            return Ok(Shown { principal: Principal::Anonymous, token: None });
+            return Ok(Shown { principal: Principal::Anonymous, by: ShownBy::Nothing });
         };
         self.check_pair(&name, secret).await
     }
@@ -138,7 +145,7 @@ impl Desk {
             "refresh_token" => {
                 let token = field("refresh_token")?.to_owned();
                 let user = self.auth.check_token(&self.db, &token).await?;
-                Ok(Shown { principal: Principal::User(user), token: Some(token) })
+                Ok(Shown { principal: Principal::User(user), by: ShownBy::Token(token) })
             }
             _ => {
                 let message = "the grant type is password or refresh_token".to_owned();
@@ -148,9 +155,15 @@ impl Desk {
     }
 
     async fn check_pair(&self, name: &str, secret: String) -> Result<Shown, ApiError> {
-        let user = self.auth.check_pair(&self.db, self.from, name, &secret).await?;
-        let token = matches!(user.via, Via::Token { .. }).then_some(secret);
-        Ok(Shown { principal: Principal::User(user), token })
+        let (user, by) = if secret.starts_with(auth::token::PREFIX) {
+            let user = self.auth.check_token_of(&self.db, name, &secret).await?;
+            (user, ShownBy::Token(secret))
+        } else {
+            let proven = self.auth.check_password(&self.db, self.from, name, &secret).await?;
+            let user = User { name: proven.name.clone(), via: Via::Password };
+            (user, ShownBy::Password(proven))
+        };
+        Ok(Shown { principal: Principal::User(user), by })
     }
 
     /// Signs a token for what of the scopes whoever asks may have. A client without rights gets a
@@ -223,12 +236,13 @@ impl Desk {
     /// What the client can show from now on instead of the password: a token of its own, or the one
     /// that it has shown, which must not become one that allows more or lasts longer.
     async fn identity(&self, shown: &Shown) -> Result<Option<String>, ApiError> {
-        let Some(user) = shown.principal.user() else { return Ok(None) };
-        if shown.token.is_some() {
-            return Ok(shown.token.clone());
-        }
+        let proven = match &shown.by {
+            ShownBy::Nothing => return Ok(None),
+            ShownBy::Token(token) => return Ok(Some(token.clone())),
+            ShownBy::Password(proven) => proven,
+        };
         let wanted = Wanted {
-            user: &user.name,
+            user: &proven.name,
             name: "docker login",
             kind: Kind::Docker,
             scopes: vec![Scope::Pull, Scope::Push],
@@ -236,6 +250,7 @@ impl Desk {
             days: IDENTITY_DAYS,
         };
         let mut tx = self.db.write().await?;
+        proven.still_holds(&mut tx).await?;
         let (token, _) = auth::token::create(&mut tx, wanted, clock::now()).await?;
         tx.commit().await.map_err(DbError::during("store an identity token"))?;
         Ok(Some(token))

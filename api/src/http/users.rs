@@ -82,7 +82,7 @@ async fn show(db: Data<Db>, caller: Caller) -> Result<Json<Account>, ApiError> {
 #[utoipa::path(put, path = "/v1/user/password", request_body = PasswordChange, responses(
     (status = 204),
     (status = 403, description = "The old password is wrong."),
-    (status = 409, description = "The account has no password."),
+    (status = 409, description = "The account has no password, or another one by now."),
     (status = 422, description = "The new password is too short or too long."),
 ))]
 async fn change_password(
@@ -111,6 +111,10 @@ async fn change_password(
     };
     let now = clock::now();
     let mut tx = db.write().await?;
+    if !accounts::has_password(&mut *tx, &user.name, &old).await? {
+        let message = "the password has just been changed: log in with the new one".to_owned();
+        return Err(ApiError::Conflict("password_changed", message));
+    }
     accounts::set_password(&mut tx, &user.name, &hash, now).await?;
     sessions::remove_all(&mut tx, &user.name, session).await?;
     if tokens::remove_of_logins(&mut tx, &user.name, token).await? > 0 {
