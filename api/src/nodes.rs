@@ -27,7 +27,8 @@ const MAX_NODES: usize = 1024;
 /// How many are asked at once, how long one may take, and how much it may say.
 const AT_ONCE: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(1);
-const MAX_ANSWER: usize = 64 << 10;
+// Each of an app's hosts may have 20 wakes, and 20 lines of 400 characters that JSON escapes.
+const MAX_ANSWER: usize = 4 << 20;
 /// How long a node that sends its log as it comes may be silent: it says something every 5 s.
 const SILENCE: Duration = Duration::from_secs(15);
 
