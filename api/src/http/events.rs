@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use utoipa::IntoParams;
 
+use super::address::address;
 use super::endpoint::{Endpoint, admit, admit_to};
 use super::last_event_id;
 use super::sse::{self, Source, Streams};
@@ -121,11 +122,12 @@ async fn follow(
     };
     let (db, news) = (Db::clone(&db), streams.audit());
     let source = Events { db, about, cursor, unsent: VecDeque::new(), news };
+    let from = address(&request);
     let allowed = move || {
         let (app, request) = (app.clone(), request.clone());
         async move { admitted(app.as_ref(), &request).await.is_ok() }.boxed_local()
     };
-    streams.send(source, Box::new(allowed), &shutdown)
+    streams.send(from, source, Box::new(allowed), &shutdown)
 }
 
 /// What of the audit log whoever asks may read.

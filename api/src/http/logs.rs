@@ -7,6 +7,7 @@ use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 use utoipa::IntoParams;
 
+use super::address::address;
 use super::endpoint::{Caller, Endpoint, admit};
 use super::last_event_id;
 use super::sse::{self, Source, Streams};
@@ -121,11 +122,12 @@ async fn follow(
         query.lines = MAX_LINES;
     }
     let source = nodes.follow_logs(caller.app()?.name.clone(), query);
+    let from = address(&request);
     let allowed = move || {
         let request = request.clone();
         async move { admit(RULE, &request).await.is_ok() }.boxed_local()
     };
-    streams.send(source, Box::new(allowed), &shutdown)
+    streams.send(from, source, Box::new(allowed), &shutdown)
 }
 
 impl Source for Followed {

@@ -1,7 +1,9 @@
 //! Streams of Server-Sent Events: they beat, end when the API does, and end when whoever listens has
 //! lost the right to.
 
+use std::collections::HashMap;
 use std::fmt::Display;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +12,7 @@ use actix_web::http::header::CACHE_CONTROL;
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream;
+use parking_lot::Mutex;
 use rac_model::Chain;
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -18,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::db::{Db, audit};
+use crate::limits;
 use crate::problem::ApiError;
 
 /// How often something is sent, if only a comment.
@@ -28,20 +32,24 @@ const RECHECK: Duration = Duration::from_secs(60);
 const RECHECK_AT_MOST: Duration = Duration::from_secs(5);
 /// How often the audit log is looked at while anybody listens: another API may have written to it.
 const LOOK: Duration = Duration::from_millis(500);
-/// The most streams at once.
+/// The most streams at once, and of one address.
 const MAX_STREAMS: usize = 256;
+const MAX_OF_ONE: usize = 64;
 
 /// Room for streams, and what wakes them.
 #[derive(Clone)]
 pub(crate) struct Streams {
     room: Arc<Semaphore>,
+    /// How many of each address there are.
+    callers: Arc<Mutex<HashMap<String, usize>>>,
     /// The number of the newest entry of the audit log.
     audit: watch::Sender<u64>,
 }
 
 impl Streams {
     pub(crate) fn new() -> Self {
-        Self { room: Arc::new(Semaphore::new(MAX_STREAMS)), audit: watch::Sender::new(0) }
+        let room = Arc::new(Semaphore::new(MAX_STREAMS));
+        Self { room, callers: Arc::default(), audit: watch::Sender::new(0) }
     }
 
     /// Tells the streams that something was done, until `shutdown`.
@@ -70,15 +78,28 @@ impl Streams {
         self.audit.subscribe()
     }
 
-    /// Sends what `source` has, for as long as it is `allowed`.
+    /// A place for a stream to `from`, which must not have all of them.
+    fn enter(&self, from: IpAddr) -> Option<Place> {
+        let permit = Arc::clone(&self.room).try_acquire_owned().ok()?;
+        let who = limits::who(from);
+        let mut callers = self.callers.lock();
+        let own = callers.entry(who.clone()).or_default();
+        if *own >= MAX_OF_ONE {
+            return None;
+        }
+        *own += 1;
+        Some(Place { callers: Arc::clone(&self.callers), who, _permit: permit })
+    }
+
+    /// Sends what `source` has to `from`, for as long as it is `allowed`.
     pub(super) fn send(
         &self,
+        from: IpAddr,
         source: impl Source + 'static,
         allowed: Allowed,
         shutdown: &CancellationToken,
     ) -> Result<HttpResponse, ApiError> {
-        let room = Arc::clone(&self.room).try_acquire_owned();
-        let permit = room.map_err(|_| {
+        let place = self.enter(from).ok_or_else(|| {
             let sentence = "too many follow logs and events already: try again in a minute";
             ApiError::TooMany("too_many_streams", sentence.to_owned(), 60)
         })?;
@@ -92,7 +113,7 @@ impl Streams {
             checked: Instant::now(),
             audit: self.audit(),
             shutdown: shutdown.clone(),
-            _permit: permit,
+            _place: place,
         };
         let events = stream::unfold(open, |mut open| async {
             let text = open.next().await?;
@@ -128,7 +149,25 @@ struct Open<S> {
     checked: Instant,
     audit: watch::Receiver<u64>,
     shutdown: CancellationToken,
+    _place: Place,
+}
+
+/// A place for a stream.
+struct Place {
+    callers: Arc<Mutex<HashMap<String, usize>>>,
+    who: String,
     _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut callers = self.callers.lock();
+        let left = callers.get(&self.who).map_or(0, |own| own.saturating_sub(1));
+        match left {
+            0 => callers.remove(&self.who),
+            left => callers.insert(self.who.clone(), left),
+        };
+    }
 }
 
 impl<S: Source> Open<S> {
@@ -159,4 +198,24 @@ async fn changed(
 ) -> Result<(), watch::error::RecvError> {
     sleep_until(early).await;
     audit.changed().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_address_does_not_have_all_streams() {
+        let places = |streams: &Streams, last: u8| {
+            let from = IpAddr::from([192, 0, 2, last]);
+            std::iter::from_fn(|| streams.enter(from)).collect::<Vec<_>>()
+        };
+        let streams = Streams::new();
+        let one = places(&streams, 1);
+        assert_eq!(one.len(), MAX_OF_ONE);
+        assert_eq!(places(&streams, 2).len(), MAX_OF_ONE);
+        drop(one);
+        assert!(streams.enter(IpAddr::from([192, 0, 2, 1])).is_some());
+        assert!(streams.callers.lock().is_empty());
+    }
 }
