@@ -35,8 +35,8 @@ impl Tag {
         self.0 == "latest"
     }
 
-    /// RAC's own tag that keeps the image of a release in the registry: `_rac.7`. Clients neither
-    /// see nor set one.
+    /// RAC's own tag that keeps the image of a release in the registry: `_rac.7`. Clients
+    /// cannot set one.
     pub fn pin(release: u64) -> Self {
         Self(format!("{PIN}{release}"))
     }
