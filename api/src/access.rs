@@ -5,7 +5,9 @@
 
 use rac_model::{AppName, Role, Scope, UserName, Visibility};
 
-use crate::db::apps::AppRow;
+use sqlx::AnyConnection;
+
+use crate::db::apps::{self, AppRow};
 use crate::db::{Db, DbError, collaborators};
 
 /// Who asks.
@@ -198,6 +200,22 @@ pub fn check(
         return Err(Refusal::Scope);
     }
     Ok(())
+}
+
+/// Whether `user` still has the role that `action` takes, in the transaction that does it. The rule of
+/// a route was kept when the request began, and its body, or others who write, may have taken a while.
+///
+/// # Errors
+/// The database fails.
+pub async fn holds(
+    tx: &mut AnyConnection,
+    user: &UserName,
+    app: &AppName,
+    action: Action,
+) -> Result<bool, DbError> {
+    let found = apps::find_for(tx, app, Some(user)).await?;
+    let role = found.and_then(|(_, role)| role);
+    Ok(role.is_some_and(|role| action.role().is_none_or(|needed| rank(role) >= rank(needed))))
 }
 
 fn rank(role: Role) -> u8 {

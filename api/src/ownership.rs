@@ -10,6 +10,7 @@ use sqlx::AnyConnection;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
+use crate::access::{self, Action};
 use crate::clock;
 use crate::db::apps::AppRow;
 use crate::db::audit::{self, Entry};
@@ -195,7 +196,7 @@ impl Ownership {
         let now = clock::now();
         let role = Role::from(role);
         let mut tx = self.ledger.begin().await?;
-        let row = find(&mut tx, app).await?;
+        let row = find(&mut tx, app, user).await?;
         if row.owner.as_ref() == Some(with) {
             return Err(OwnershipError::IsOwner(with.clone()));
         }
@@ -222,6 +223,10 @@ impl Ownership {
     ) -> Result<(), OwnershipError> {
         let now = clock::now();
         let mut tx = self.ledger.begin().await?;
+        // Whoever leaves needs no right to.
+        if user != with {
+            find(&mut tx, app, user).await?;
+        }
         if !collaborators::remove(&mut tx, app, with).await? {
             return Err(OwnershipError::NotShared(with.clone()));
         }
@@ -243,7 +248,7 @@ impl Ownership {
     ) -> Result<(), OwnershipError> {
         let now = clock::now();
         let mut tx = self.ledger.begin().await?;
-        let row = find(&mut tx, app).await?;
+        let row = find(&mut tx, app, user).await?;
         let visibility = change.visibility.unwrap_or(row.visibility);
         let url_access = change.url_access.unwrap_or(row.url_access);
         if (visibility, url_access) == (row.visibility, row.url_access) {
@@ -351,9 +356,17 @@ impl Ownership {
     }
 }
 
-async fn find(tx: &mut AnyConnection, app: &AppName) -> Result<AppRow, OwnershipError> {
-    let row = apps::find(tx, app).await?.filter(|row| row.owner.is_some());
-    row.ok_or_else(|| OwnershipError::Changed(app.clone()))
+/// An app that `user` still may configure.
+async fn find(
+    tx: &mut AnyConnection,
+    app: &AppName,
+    user: &UserName,
+) -> Result<AppRow, OwnershipError> {
+    let changed = || OwnershipError::Changed(app.clone());
+    if !access::holds(tx, user, app, Action::Configure).await? {
+        return Err(changed());
+    }
+    apps::find(tx, app).await?.ok_or_else(changed)
 }
 
 async fn exists(tx: &mut AnyConnection, user: &UserName) -> Result<(), OwnershipError> {

@@ -77,6 +77,7 @@ async fn set_stopped(
         Stopped::No => ("app.started", "started"),
     };
     let mut tx = db.write().await?;
+    caller.still_may(&mut tx, Action::Deploy).await?;
     if !crate::db::apps::set_stopped(&mut tx, name, stopped == Stopped::Yes).await? {
         return Ok(());
     }

@@ -69,6 +69,7 @@ async fn add(
     let (app, name, now) = (&caller.app()?.name, host_name(&path.1, &urls)?, clock::now());
     let challenge = random_hex(16).map_err(|_| ApiError::Bug)?;
     let mut tx = db.write().await?;
+    caller.still_may(&mut tx, Action::Configure).await?;
     let all = domains::of_app(&mut *tx, app).await?;
     if let Some(row) = all.iter().find(|row| row.domain == name) {
         return Ok(Json(domain(&urls, row.clone())));
@@ -104,6 +105,7 @@ async fn remove(
 ) -> Result<HttpResponse, ApiError> {
     let (app, name) = (&caller.app()?.name, path.1.as_str());
     let mut tx = db.write().await?;
+    caller.still_may(&mut tx, Action::Configure).await?;
     if !domains::remove(&mut tx, app, name).await? {
         return Err(not_found(name));
     }

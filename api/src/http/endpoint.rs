@@ -14,6 +14,7 @@ use actix_web::{
     ResponseError as _, Route, guard,
 };
 use rac_model::{AppName, Role, UserName};
+use sqlx::AnyConnection;
 
 use super::address::address;
 use crate::access::{self, Action, Principal, Refusal, Rule, User};
@@ -21,6 +22,7 @@ use crate::auth;
 use crate::db::Db;
 use crate::db::apps::{self, AppRow};
 use crate::limits::Limits;
+use crate::ownership::OwnershipError;
 use crate::problem::ApiError;
 use crate::urls::Urls;
 
@@ -188,6 +190,19 @@ impl Caller {
     /// Whether they may also do `action` to the app.
     pub(crate) fn may(&self, action: Action) -> Result<(), ApiError> {
         access::check(&self.principal, self.role, self.app()?, action).map_err(refused)
+    }
+
+    /// Whether they still may, in the transaction that does it.
+    pub(crate) async fn still_may(
+        &self,
+        tx: &mut AnyConnection,
+        action: Action,
+    ) -> Result<(), ApiError> {
+        let app = &self.app()?.name;
+        if access::holds(tx, &self.user()?.name, app, action).await? {
+            return Ok(());
+        }
+        Err(OwnershipError::Changed(app.clone()).into())
     }
 
     /// Whether what they have shown is good for giving up their own part in the app.

@@ -68,6 +68,7 @@ async fn change(
     let change = read(body).await?;
     let (app, now) = (&caller.app()?.name, clock::now());
     let mut tx = db.write().await?;
+    caller.still_may(&mut tx, Action::Configure).await?;
     let mut before = Variables::new();
     for row in env::of_app(&mut *tx, app).await? {
         let value = vault.open_variable(app, &row)?;
@@ -140,6 +141,7 @@ async fn scale(
         return Err(ApiError::Invalid("scale_invalid", sentence));
     }
     let mut tx = db.write().await?;
+    caller.still_may(&mut tx, Action::Configure).await?;
     if !apps::set_scale_max(&mut tx, app, max).await? {
         return Ok(Json(SettingsChanged { release: None }));
     }

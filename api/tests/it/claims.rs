@@ -1,9 +1,14 @@
 //! Whose an app is, and what that means for pushes.
 
+use std::time::Duration;
+
+use futures_util::stream;
 use rac_api::db::apps;
 use rac_model::{App, AppList, CollaboratorList, Role, Visibility};
-use reqwest::{Method, StatusCode};
+use reqwest::{Body, Method, StatusCode};
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
+use tokio::time::sleep;
 
 use crate::feed::Edge;
 use crate::image::Image;
@@ -332,4 +337,36 @@ async fn a_name_that_is_kept_can_be_claimed_by_its_last_owner() {
     assert!(app.release.is_none());
     ada.push(&stack, &Image::new("v2"), "shop", "latest").await;
     assert!(stack.release("shop", 2).await.live);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_waited_does_not_outlive_the_right_to_it() {
+    let stack = Stack::start_without_registry().await;
+    let [ada, bob, eve] =
+        [stack.sign_up("ada").await, stack.sign_up("bob").await, stack.sign_up("eve").await];
+    ada.claim(&stack, "shop").await;
+    let of = |name: &str| format!("/v1/apps/shop/collaborators/{name}");
+    ada.put(&stack, &of("bob"), json!({ "role": "admin" })).await;
+    let mut held = Vec::new();
+    for (path, body) in [
+        (of("eve"), r#"{"role":"admin"}"#),
+        ("/v1/apps/shop/visibility".to_owned(), r#"{"visibility":"private"}"#),
+        ("/v1/apps/shop/scale".to_owned(), r#"{"max":7}"#),
+    ] {
+        let (go_on, wait) = oneshot::channel::<()>();
+        let body = stream::once(async move { wait.await.map(|()| body) });
+        let request = bob.ask(&stack, Method::PUT, &path);
+        let request = request.header("content-type", "application/json");
+        held.push((tokio::spawn(request.body(Body::wrap_stream(body)).send()), go_on));
+    }
+    // By now they were let in, and their bodies are waited for.
+    sleep(Duration::from_millis(500)).await;
+    assert_eq!(ada.delete(&stack, &of("bob")).await.status(), StatusCode::NO_CONTENT);
+    for (answer, go_on) in held {
+        go_on.send(()).unwrap();
+        let answer = answer.await.unwrap().unwrap();
+        assert_eq!(refusal(answer).await, (409, "app_changed".into()));
+    }
+    let share = eve.put(&stack, &of("bob"), json!({ "role": "admin" })).await;
+    assert_eq!(refusal(share).await, (403, "not_yours".into()));
 }
