@@ -58,6 +58,9 @@ pub(crate) enum OwnershipError {
     /// It is shared with as many as it can be.
     #[error("an app is shared with at most {MAX_COLLABORATORS} accounts: `rac unshare` some first")]
     TooMany,
+    /// Whoever is to get the app has as many as they may.
+    #[error("{0} owns as many apps as one account may: let {0} delete one first")]
+    Full(UserName),
     /// They have as many apps as they may.
     #[error(transparent)]
     Limit(#[from] Exceeded),
@@ -179,6 +182,9 @@ impl Ownership {
             return Ok(());
         }
         exists(&mut tx, to).await?;
+        if self.limits.another_app(apps::owned(&mut *tx, to).await?).is_err() {
+            return Err(OwnershipError::Full(to.clone()));
+        }
         collaborators::remove(&mut tx, app, to).await?;
         apps::transfer(&mut tx, app, to, now).await?;
         let message = format!("{user} gave {app} to {to}");

@@ -78,6 +78,7 @@ async fn release_claim(
     request_body = Transfer,
     responses(
         (status = 200, body = App),
+        (status = 409, description = "That account owns as many apps as it may."),
         (status = 422, description = "There is no such account.")
     )
 )]
@@ -134,6 +135,7 @@ impl From<OwnershipError> for ApiError {
             OwnershipError::Changed(_) => Self::Conflict("app_changed", sentence),
             OwnershipError::NoAccount(_) => Self::Missing("account_not_found", sentence),
             OwnershipError::IsOwner(_) => Self::Conflict("is_owner", sentence),
+            OwnershipError::Full(_) => Self::Conflict("account_full", sentence),
             OwnershipError::TooMany => Self::Conflict("too_many_collaborators", sentence),
             OwnershipError::NotShared(_) => Self::Missing("collaborator_not_found", sentence),
             OwnershipError::Limit(exceeded) => exceeded.into(),

@@ -3,7 +3,7 @@
 use rac_api::config::{Bytes, Limit};
 use rac_model::Problem;
 use reqwest::{Method, Response, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::image::{Image, event, moment};
 use crate::person::{self, Person};
@@ -95,6 +95,8 @@ async fn an_account_owns_no_more_apps_than_it_may() {
     assert_eq!(person::refusal(refused).await, (429, "quota_used".to_owned()));
     let bea = stack.sign_up("bea").await;
     assert_eq!(claim(&bea, "c").await.status(), StatusCode::OK, "others go on");
+    let given = bea.post(&stack, "/v1/apps/c/transfer", json!({ "to": "ada" })).await;
+    assert_eq!(person::refusal(given).await, (409, "account_full".to_owned()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
