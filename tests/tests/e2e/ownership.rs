@@ -186,13 +186,13 @@ pub(crate) async fn a_private_url_asks_for_a_login(world: Arc<World>) -> Result<
 }
 
 pub(crate) async fn an_unclaimed_app_ends_and_says_when(world: Arc<World>) -> Result<()> {
-    let app = world.deploy(&Image::new().label("ttl", "12s"), "ends").await?;
+    let app = world.deploy(&Image::new().label("ttl", "12s"), "short-lived").await?;
     ensure!(!app.first.header("rac-expires").is_empty(), "{:?}", app.first);
-    let known = world.stack().apex()?.app("ends").await?;
+    let known = world.stack().apex()?.app("short-lived").await?;
     ensure!(known.expires_at.is_some(), "{known:?}");
     let gone = async || Ok((app.host.get("/").await?.status == 404).then_some(()));
     until("the app ends", Duration::from_secs(60), gone).await?;
-    let answer = world.stack().apex()?.get("/v1/apps/ends").await?;
+    let answer = world.stack().apex()?.get("/v1/apps/short-lived").await?;
     let problem: Problem = serde_json::from_str(&answer.body).context("read the problem")?;
     ensure!(problem.code == "app_not_found", "{problem:?}");
     Ok(())
