@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota as Pace, RateLimiter};
+use parking_lot::Mutex;
 use rac_model::UserName;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
@@ -24,6 +25,8 @@ use crate::problem::ApiError;
 const MAX_CALLERS: usize = 50_000;
 /// How often those who have not asked for long enough are forgotten.
 const PRUNE: Duration = Duration::from_secs(60);
+/// How often at most, where there is no more room.
+const MAKE_ROOM: Duration = Duration::from_secs(1);
 /// Log-ins from one address to all accounts, for each to one account.
 const ACCOUNTS: NonZeroU32 = NonZeroU32::MIN.saturating_add(5);
 /// Requests in a minute, where nothing else is said.
@@ -211,23 +214,34 @@ impl<T: Hash + Eq + Clone> Caller for T {}
 struct Callers<K: Caller> {
     /// All who come while there are too many are one: nothing is the key of none.
     asked: DefaultKeyedRateLimiter<Option<K>>,
+    /// When somebody was last forgotten to make room.
+    made_room: Mutex<Option<Instant>>,
 }
 
 impl<K: Caller> Callers<K> {
     fn at(limit: Limit<Rate>) -> Option<Arc<Self>> {
         let Rate { count, per } = limit.get()?;
         let pace = Pace::with_period(per / count.get())?.allow_burst(count);
-        Some(Arc::new(Self { asked: RateLimiter::dashmap(pace) }))
+        Some(Arc::new(Self { asked: RateLimiter::dashmap(pace), made_room: Mutex::default() }))
     }
 
     /// Says how long to wait, where it was too often.
     fn ask(&self, key: &K) -> Result<(), Duration> {
         if self.asked.len() >= MAX_CALLERS {
-            self.prune();
+            self.make_room(Instant::now());
         }
         let key = (self.asked.len() < MAX_CALLERS).then(|| key.clone());
         let asked = self.asked.check_key(&key);
         asked.map_err(|not_until| not_until.wait_time_from(DefaultClock::default().now()))
+    }
+
+    /// All callers are looked at for it, so not at each request of a crowd.
+    fn make_room(&self, now: Instant) {
+        let mut last = self.made_room.lock();
+        if last.is_none_or(|last| now >= last + MAKE_ROOM) {
+            *last = Some(now);
+            self.prune();
+        }
     }
 
     fn prune(&self) {
