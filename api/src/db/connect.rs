@@ -12,9 +12,9 @@ use super::{Db, DbError};
 /// for a server that has been promoted a moment ago.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// One writer at a time, among all APIs. The number says whose lock it is: "rac" in ASCII.
-const BEGIN_POSTGRES: &str =
-    "begin; set local lock_timeout = '4s'; select pg_advisory_xact_lock(7496035)";
+/// One writer at a time, among all APIs. The number says whose lock it is: "rac" in ASCII. Whatever
+/// the server's default is, what was committed before the lock was had is seen after it.
+const BEGIN_POSTGRES: &str = "begin isolation level read committed; set local lock_timeout = '4s'; select pg_advisory_xact_lock(7496035)";
 /// A transaction is short: one that is not belongs to a client that hangs, or is cut off, and what
 /// it holds is needed by others.
 const SET_UP_POSTGRES: &str = "set statement_timeout = '10s'; set lock_timeout = '4s'; \
