@@ -82,6 +82,8 @@ alter table app add column scale_max bigint;
 -- have been pushed by somebody who had it: tokens outlive the right by minutes.
 alter table app add column rights_changed_at bigint not null default 0;
 alter table app add column settled_at bigint not null default 0;
+-- When its last owner gave it up: what was before is not for whoever comes after.
+alter table app add column released_at bigint not null default 0;
 -- When it is removed, while nobody has claimed it.
 alter table app add column expires_at bigint;
 

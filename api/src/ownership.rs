@@ -153,7 +153,7 @@ impl Ownership {
     ) -> Result<(), OwnershipError> {
         let now = clock::now();
         let mut tx = self.begin_as_owner(app, user).await?;
-        apps::release_claim(&mut tx, app).await?;
+        apps::release_claim(&mut tx, app, now).await?;
         for (host, number) in routes::of_releases(&mut *tx, app, 0, u64::MAX).await? {
             let release = releases::find(&mut *tx, app, number).await?;
             if let Some(release) = release

@@ -285,6 +285,10 @@ impl App {
         let mut state = self.state.lock();
         if state.route.release != route.release {
             state.trouble = None;
+        } else if state.route.image != route.image {
+            // Another app of the same name, whose releases are counted anew.
+            state.trouble = None;
+            state.slots.iter_mut().for_each(|slot| slot.restart = true);
         }
         state.route = route;
         state.gone = false;

@@ -29,6 +29,7 @@ fn route(number: u64) -> Route {
         url_access: Default::default(),
         stopped: false,
         expires_at: None,
+        life: 0,
     }
 }
 

@@ -59,6 +59,10 @@ pub struct Route {
     /// When the app will be removed, in milliseconds since 1970, where it will be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<i64>,
+    /// When the app was first pushed or last given up by an owner, in milliseconds since 1970: what
+    /// was kept of a name's earlier life is not this app's. 0 where nothing is known.
+    #[serde(default)]
+    pub life: i64,
 }
 
 /// What the key is derived for that seals [`Route::env`].

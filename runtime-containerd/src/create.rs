@@ -126,7 +126,7 @@ impl Engine {
             .map_err(BackendError::during("write the instance's files"))?;
         let output = self.outputs.begin(spec);
         let output = output.map_err(BackendError::during("make the files of the output"))?;
-        let volumes = self.volumes(&spec.route.image(), image).await?;
+        let volumes = self.volumes(&spec.route.image(), image, spec.route.life).await?;
         Ok((volumes, output))
     }
 

@@ -9,6 +9,8 @@ use crate::read::Known;
 
 /// How often somebody looks after the instances.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// How often somebody looks for volumes that are kept for nobody.
+const FORGET: Duration = Duration::from_secs(3600);
 /// How long an instance that starts has the processors to itself.
 ///
 /// A program in Python or Node needs more than 80 ms of a processor until it listens: with half a
@@ -42,10 +44,21 @@ impl Present {
 }
 
 /// Keeps instances to their share of the processors, for ever.
+///
+/// Now and then it also removes volumes that nobody has asked for since their app ended.
 pub(crate) async fn run(engine: Arc<Engine>) {
+    let mut forgotten: Option<Instant> = None;
     loop {
         sleep(INTERVAL).await;
         limit(&engine);
+        if forgotten.is_none_or(|at| at.elapsed() >= FORGET) {
+            forgotten = Some(Instant::now());
+            let volumes = engine.config.home("volumes");
+            let work = tokio::task::spawn_blocking(move || crate::volume::forget_ended(&volumes));
+            if let Ok(Err(error)) = work.await {
+                tracing::warn!(%error, "Could not remove volumes of apps that ended long ago");
+            }
+        }
     }
 }
 

@@ -3,6 +3,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, lchown, symlink};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use containerd_client::services::v1::snapshots::ViewSnapshotRequest;
 use rac_model::{Digest, ImageRef};
@@ -13,7 +14,7 @@ use uuid::Uuid;
 
 use crate::client::{SNAPSHOTTER, request};
 use crate::connect::Engine;
-use crate::files::make_private;
+use crate::files::{ignore_missing, make_private};
 use crate::image::Image;
 use crate::prepare::mapped;
 use crate::room;
@@ -22,6 +23,12 @@ use crate::rootfs::{Mounted, Root, sharing_content};
 /// After how many files somebody looks whether there is room for more.
 const CHECK_EVERY: usize = 1024;
 
+/// The file that says which life of a name the volumes beside it are of.
+const LIFE: &str = "life";
+/// Where volumes of earlier lives are kept, and for how long.
+const ENDED: &str = ".ended";
+const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
+
 impl Engine {
     /// Where the content of each of the image's volumes is, outside and inside. Those that the app
     /// never had are made, with what the image has at their places.
@@ -29,8 +36,15 @@ impl Engine {
         &self,
         reference: &ImageRef,
         image: &Image,
+        life: i64,
     ) -> Result<Vec<(PathBuf, String)>, StartError> {
-        let home = self.config.home("volumes").join(reference.app.as_str());
+        if image.config.volumes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let all = self.config.home("volumes");
+        let home = all.join(reference.app.as_str());
+        begin_life(&all, reference.app.as_str(), life)
+            .map_err(BackendError::during("look whose the volumes are"))?;
         let place = |path: &String| (home.join(name(path)), path.clone());
         let volumes: Vec<(PathBuf, String)> = image.config.volumes.iter().map(place).collect();
         let missing: Vec<_> = volumes.iter().filter(|(dir, _)| !dir.exists()).cloned().collect();
@@ -70,6 +84,51 @@ impl Engine {
         self.remove_snapshot(&key).await?;
         made.map_err(BackendError::during("make a volume"))
     }
+}
+
+/// Puts aside the volumes of an earlier app of the same name, which nobody who has the name now may
+/// see. They are kept for a while, for the one whose they were: see [`forget_ended`].
+fn begin_life(all: &Path, app: &str, life: i64) -> io::Result<()> {
+    let home = all.join(app);
+    let marker = home.join(LIFE);
+    // Without a marker they are of a time before lives were told apart.
+    let before = match fs::read_to_string(&marker) {
+        Ok(text) => text.trim().parse().unwrap_or(life),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => life,
+        Err(error) => return Err(error),
+    };
+    if life == 0 || (before == life && marker.exists()) {
+        return Ok(());
+    }
+    if before != life {
+        let ended = all.join(ENDED);
+        make_private(&ended)?;
+        let aside = ended.join(format!("{app}-{before}-{}", Uuid::new_v4()));
+        fs::rename(&home, &aside)?;
+        // From now on counts how long it is kept.
+        File::open(&aside)?.set_modified(std::time::SystemTime::now())?;
+        tracing::info!(app.name = app, "Put aside the volumes of an earlier app of this name");
+    }
+    make_private(&home)?;
+    let new = home.join(format!("{LIFE}.new"));
+    fs::write(&new, life.to_string())?;
+    fs::rename(new, marker)
+}
+
+/// Removes volumes that were put aside long ago.
+pub(crate) fn forget_ended(all: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(all.join(ENDED)) {
+        Ok(entries) => entries,
+        Err(error) => return ignore_missing(Err(error)),
+    };
+    for entry in entries {
+        let entry = entry?;
+        let old = entry.metadata()?.modified()?.elapsed().is_ok_and(|age| age > KEPT);
+        if old {
+            ignore_missing(fs::remove_dir_all(entry.path()))?;
+        }
+    }
+    Ok(())
 }
 
 /// What a volume is called outside: paths are longer than names, and have slashes.
@@ -159,6 +218,39 @@ fn set_mode(target: &Path, mode: u32) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn volumes_of_an_earlier_app_of_the_name_are_put_aside() {
+        let all = std::env::temp_dir().join(format!("rac-volumes-{}", Uuid::new_v4()));
+        let file = all.join("shop/abc");
+        begin_life(&all, "shop", 0).unwrap();
+        assert!(!all.exists(), "without a life nothing is told apart");
+        begin_life(&all, "shop", 5).unwrap();
+        fs::write(&file, "theirs").unwrap();
+        begin_life(&all, "shop", 5).unwrap();
+        assert!(file.exists(), "it is the same app");
+
+        begin_life(&all, "shop", 9).unwrap();
+        assert!(!file.exists(), "it is another one's");
+        let kept: Vec<_> = fs::read_dir(all.join(ENDED)).unwrap().flatten().collect();
+        assert_eq!(fs::read_to_string(kept[0].path().join("abc")).unwrap(), "theirs");
+        forget_ended(&all).unwrap();
+        assert!(kept[0].path().exists(), "it is kept for a while");
+        let past = std::time::SystemTime::now() - 2 * KEPT;
+        File::open(kept[0].path()).unwrap().set_modified(past).unwrap();
+        forget_ended(&all).unwrap();
+        assert!(!kept[0].path().exists());
+        fs::remove_dir_all(&all).unwrap();
+    }
+
+    #[test]
+    fn volumes_from_before_lives_were_told_apart_stay() {
+        let all = std::env::temp_dir().join(format!("rac-volumes-{}", Uuid::new_v4()));
+        fs::create_dir_all(all.join("shop/abc")).unwrap();
+        begin_life(&all, "shop", 5).unwrap();
+        assert!(all.join("shop/abc").exists());
+        fs::remove_dir_all(&all).unwrap();
+    }
 
     #[test]
     fn one_place_has_one_name() {

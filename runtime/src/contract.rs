@@ -78,6 +78,7 @@ pub fn spec(id: &str, image: &ImageRef) -> InstanceSpec {
         url_access: Default::default(),
         stopped: false,
         expires_at: None,
+        life: 0,
     };
     InstanceSpec { id: id.parse().unwrap(), route, env: Env::default() }
 }

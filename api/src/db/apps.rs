@@ -34,13 +34,15 @@ pub struct AppRow {
     pub settled_at: i64,
     /// When it is removed, while nobody has claimed it.
     pub expires_at: Option<i64>,
+    /// When its last owner gave it up; 0 where none did.
+    pub released_at: i64,
 }
 
 /// The columns of an [`AppRow`].
 macro_rules! columns {
     () => {
         "name, created_at, pushed_at, owner, claimed_at, visibility, url_access, stopped, scale_max, \
-         rights_changed_at, settled_at, expires_at"
+         rights_changed_at, settled_at, expires_at, released_at"
     };
 }
 
@@ -271,14 +273,19 @@ pub async fn claim(
 ///
 /// # Errors
 /// The database fails.
-pub async fn release_claim(db: &mut AnyConnection, name: &AppName) -> Result<(), DbError> {
+pub async fn release_claim(
+    db: &mut AnyConnection,
+    name: &AppName,
+    now: i64,
+) -> Result<(), DbError> {
     remove_settings(&mut *db, name).await?;
     sqlx::query(
         "update app
          set owner = null, claimed_at = null, visibility = 'public', url_access = 'public',
-             stopped = 0, scale_max = null
-         where name = $1",
+             stopped = 0, scale_max = null, released_at = $1
+         where name = $2",
     )
+    .bind(now)
     .bind(name.as_str())
     .execute(db)
     .await
@@ -492,6 +499,7 @@ fn app(row: &AnyRow) -> Result<AppRow, DbError> {
         rights_changed_at: get(row, "rights_changed_at")?,
         settled_at: get(row, "settled_at")?,
         expires_at: get(row, "expires_at")?,
+        released_at: get(row, "released_at")?,
     })
 }
 

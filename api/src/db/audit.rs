@@ -83,7 +83,8 @@ macro_rules! of_app {
         concat!(
             "select audit.audit_id, audit.at, audit.kind, audit.actor, audit.app_name, \
              audit.message from audit join app on app.name = audit.app_name \
-             where audit.app_name = $1 and audit.at >= app.created_at and audit.audit_id ",
+             where audit.app_name = $1 and audit.at >= app.created_at and audit.at >= app.released_at \
+             and audit.audit_id ",
             $beyond,
             " $2 order by audit.audit_id ",
             $order,
@@ -110,7 +111,7 @@ macro_rules! of_account {
              audit.kind, audit.actor, audit.app_name, audit.message from audit \
              join app on app.name = audit.app_name where (app.owner = $7 or app.name in \
              (select collaborator.app_name from collaborator where account_name = $8)) \
-             and audit.at >= app.created_at and audit.audit_id ",
+             and audit.at >= app.created_at and audit.at >= app.released_at and audit.audit_id ",
             $beyond,
             " $9 order by audit.audit_id ",
             $order,

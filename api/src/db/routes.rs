@@ -106,7 +106,7 @@ pub async fn after(db: impl AnyExecutor<'_>, seq: u64, limit: u32) -> Result<Vec
     let rows = sqlx::query(
         "select route.seq, route.host, route.app_name, route.release_number,
              release.tag, release.image, release.spec, release.scale_max, release.env,
-             app.url_access, app.stopped, app.expires_at
+             app.url_access, app.stopped, app.expires_at, app.created_at, app.released_at
          from route
          left join release on release.app_name = route.app_name
              and release.number = route.release_number
@@ -140,6 +140,7 @@ fn read_change(row: &AnyRow) -> Result<Change, DbError> {
         url_access: url_access(row)?,
         stopped: get::<i64>(row, "stopped")? != 0,
         expires_at: get(row, "expires_at")?,
+        life: get::<i64>(row, "created_at")?.max(get(row, "released_at")?),
     };
     Ok(Change { seq, what: What::Set(Box::new(route)) })
 }

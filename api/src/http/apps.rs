@@ -93,6 +93,9 @@ async fn show(
     let (app, mut nodes) = tokio::join!(viewing.of(row.clone(), caller.role), nodes.ask(&row.name));
     if caller.may(Action::Inspect).is_err() {
         nodes.iter_mut().for_each(hide_what_it_wrote);
+    } else if row.released_at > 0 && row.owner.is_none() {
+        // What a node remembers may be of the time of its last owner.
+        nodes.iter_mut().for_each(hide_what_it_wrote);
     }
     let previews = viewing.previews(&db, &row.name).await?;
     Ok(Json(App { nodes, previews, ..app? }))

@@ -80,8 +80,9 @@ async fn list(
     asked: Query<Asked>,
     nodes: Data<Nodes>,
 ) -> Result<Json<LogList>, ApiError> {
-    let query = asked.query()?;
-    let logs = nodes.logs(&caller.app()?.name, &query).await;
+    let app = caller.app()?;
+    let query = asked.query()?.not_before(app.released_at);
+    let logs = nodes.logs(&app.name, &query).await;
     if logs.is_empty() && nodes.any() {
         let sentence = "no node answers: try again in a moment";
         return Err(ApiError::Elsewhere("node_unavailable", sentence.to_owned()));
@@ -121,7 +122,8 @@ async fn follow(
         query.since = Some(last);
         query.lines = MAX_LINES;
     }
-    let source = nodes.follow_logs(caller.app()?.name.clone(), query);
+    let app = caller.app()?;
+    let source = nodes.follow_logs(app.name.clone(), query.not_before(app.released_at));
     let from = address(&request);
     let allowed = move || {
         let request = request.clone();

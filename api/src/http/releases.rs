@@ -163,6 +163,7 @@ impl From<LeadError> for ApiError {
             LeadError::NoPreview(_) => Self::Missing("preview_not_found", sentence),
             LeadError::Refused(..) => Self::Conflict("release_refused", sentence),
             LeadError::NothingBefore => Self::Conflict("nothing_to_roll_back", sentence),
+            LeadError::Changed(_) => Self::Conflict("app_changed", sentence),
             LeadError::Serves(..) => Self::Conflict("release_serves", sentence),
             LeadError::Db(error) => error.into(),
         }

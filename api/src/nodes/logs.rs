@@ -30,6 +30,16 @@ pub(crate) struct LogQuery {
     pub(crate) release: Option<u64>,
 }
 
+impl LogQuery {
+    /// The same, for lines of `moment` and later only; 0 is no moment.
+    pub(crate) fn not_before(self, moment: i64) -> Self {
+        if moment == 0 {
+            return self;
+        }
+        Self { since: Some(self.since.map_or(moment, |since| since.max(moment))), ..self }
+    }
+}
+
 /// A line, and the moment that it is sorted by.
 #[derive(Debug, Clone)]
 pub(crate) struct Line {

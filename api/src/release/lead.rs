@@ -4,6 +4,7 @@ use rac_model::{AppName, Digest, HostLabel, Promote, Tag, UserName};
 use sqlx::AnyConnection;
 
 use super::Ledger;
+use crate::access::{self, Action};
 use crate::clock;
 use crate::db::audit::{self, Entry};
 use crate::db::releases::{Pin, ReleaseRow};
@@ -30,12 +31,24 @@ pub enum LeadError {
     /// The tag has no URL of its own.
     #[error("the tag {0} has no preview")]
     NoPreview(Tag),
+    /// Whoever asks could do it a moment ago.
+    #[error("the app {0} has changed hands: look at it with `rac status {0}`")]
+    Changed(AppName),
     /// The database fails.
     #[error(transparent)]
     Db(#[from] DbError),
 }
 
 impl Ledger {
+    /// Begins to write for `actor`, who may have lost the right since the request came.
+    async fn begin_as(&self, app: &AppName, actor: &UserName) -> Result<Transaction, LeadError> {
+        let mut tx = self.begin().await?;
+        if !access::holds(&mut tx, actor, app, Action::Deploy).await? {
+            return Err(LeadError::Changed(app.clone()));
+        }
+        Ok(tx)
+    }
+
     /// Leads the app's own host to an earlier release: `to`, or the one before the live one that is
     /// not the same.
     ///
@@ -47,7 +60,7 @@ impl Ledger {
         to: Option<u64>,
         actor: &UserName,
     ) -> Result<ReleaseRow, LeadError> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_as(app, actor).await?;
         let live = self.live(&mut tx, app).await?;
         let release = match (to, &live) {
             (Some(number), _) => find(&mut tx, app, number).await?,
@@ -72,7 +85,7 @@ impl Ledger {
         what: &Promote,
         actor: &UserName,
     ) -> Result<ReleaseRow, LeadError> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_as(app, actor).await?;
         let release = match what {
             Promote::Release(number) => find(&mut tx, app, *number).await?,
             Promote::Tag(tag) => {
@@ -121,7 +134,7 @@ impl Ledger {
         actor: &UserName,
     ) -> Result<(), LeadError> {
         let now = clock::now();
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_as(app, actor).await?;
         let release = find(&mut tx, app, number).await?;
         let served = routes::of_releases(&mut *tx, app, number, number).await?;
         if let Some((host, _)) = served.into_iter().next() {
@@ -146,7 +159,7 @@ impl Ledger {
         actor: &UserName,
     ) -> Result<Option<Digest>, LeadError> {
         let now = clock::now();
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_as(app, actor).await?;
         let host = HostLabel::of_preview(tag, app);
         if routes::release_at(&mut *tx, &host).await?.is_none() {
             return Err(LeadError::NoPreview(tag.clone()));

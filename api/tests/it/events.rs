@@ -126,3 +126,16 @@ async fn what_was_done_is_forgotten_by_age() {
     let left = audit::after(db.reader(), &About::Account(ada), 0, 10).await.unwrap();
     assert_eq!(left.iter().map(|entry| entry.id).collect::<Vec<_>>(), [3]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_done_before_an_app_was_given_up_is_not_for_its_next_owner() {
+    let stack = Stack::start_without_registry().await;
+    let (ada, eve) = (stack.sign_up("ada").await, stack.sign_up("eve").await);
+    ada.claim(&stack, "shop").await;
+    scale(&stack, &ada, "shop", 3).await;
+    ada.json(&stack, Method::DELETE, "/v1/apps/shop/claim", &Value::Null).await;
+    eve.claim(&stack, "shop").await;
+    assert_eq!(kinds(&stack, &eve, "?app=shop").await, ["app.claimed", "app.released"]);
+    assert!(!kinds(&stack, &eve, "").await.contains(&"app.scaled".to_owned()));
+    assert!(kinds(&stack, &ada, "").await.contains(&"app.scaled".to_owned()), "it was her own");
+}

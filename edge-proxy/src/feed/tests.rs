@@ -116,6 +116,7 @@ fn route(host: &str, release: u64) -> Route {
         url_access: Default::default(),
         stopped: false,
         expires_at: None,
+        life: 0,
         host,
     }
 }

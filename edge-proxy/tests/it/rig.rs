@@ -233,6 +233,7 @@ pub fn route(app: &str, number: u64, spec: AppSpec) -> Route {
         url_access: Default::default(),
         stopped: false,
         expires_at: None,
+        life: 0,
     }
 }
 
