@@ -138,6 +138,9 @@ stop_stack() {
     local code=$?
     set +e
     trap - EXIT
+    # Ctrl-C also ends what the output goes to, in `./run.sh | tee log`: what is said then is lost,
+    # and what is stopped is not.
+    trap '' PIPE
     trap 'hurry=1' INT TERM
     hurry=
     end_quiet
