@@ -2,7 +2,6 @@
 
 mod answer;
 mod follow;
-mod sse;
 
 use std::time::Duration;
 

@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use rac_model::feed::{HEARTBEAT, NODE_ADDRESS_HEADER, NODE_HEADER};
+use rac_model::sse::{Event, Parser};
 use rac_model::{Chain, HostLabel, Route};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
 use reqwest::{Client, Response, StatusCode};
@@ -21,11 +22,9 @@ use crate::routes::{Routes, RoutesError};
 
 mod backoff;
 mod intake;
-mod sse;
 
 use backoff::Backoff;
 use intake::Intake;
-use sse::{Event, Parser};
 
 /// How long a connection, and then the head of the answer, may take.
 const CONNECT: Duration = Duration::from_secs(2);

@@ -23,6 +23,7 @@ mod problem;
 mod release;
 mod settings;
 mod spec;
+pub mod sse;
 mod tag;
 mod user;
 mod version;

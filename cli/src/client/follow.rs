@@ -4,11 +4,11 @@ use std::collections::{HashMap, VecDeque};
 use std::mem::{replace, take};
 use std::time::Duration;
 
+use rac_model::sse::{Event, Parser};
 use reqwest::header::{ACCEPT, HeaderName, HeaderValue};
 use reqwest::{Method, Response};
 use tokio::time::{sleep, timeout};
 
-use super::sse::{Event, Parser};
 use super::{Client, Path, answer};
 use crate::error::CliError;
 

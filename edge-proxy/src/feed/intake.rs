@@ -3,8 +3,8 @@ use rac_model::{Chain, Route};
 use tracing::warn;
 
 use super::HostChange;
-use super::sse::Event;
 use crate::routes::{Change, Replacement, Routes, RoutesError};
+use rac_model::sse::Event;
 
 /// Stores what one opened feed says, in its order.
 pub(super) struct Intake {

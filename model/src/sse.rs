@@ -3,23 +3,24 @@
 
 use std::mem::take;
 
-/// The longest line, and the most data of one event.
-const MAX: usize = 256 * 1024;
+/// The longest line, and the most data of one event: a route whose environment is as large as it can
+/// be, every character of it escaped, has half a megabyte.
+const MAX: usize = 1024 * 1024;
 
 /// One event.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Event {
+pub struct Event {
     /// What kind it is; `message` where the stream does not say.
-    pub(crate) name: String,
+    pub name: String,
     /// The id of the last event that had one.
-    pub(crate) id: String,
+    pub id: String,
     /// Its data; missing where it was too long to keep.
-    pub(crate) data: Option<String>,
+    pub data: Option<String>,
 }
 
 /// Makes events of bytes, however they are cut into pieces.
 #[derive(Debug, Default)]
-pub(crate) struct Parser {
+pub struct Parser {
     line: Vec<u8>,
     line_too_long: bool,
     /// The last byte was a CR: a LF right after it belongs to the same line end.
@@ -35,7 +36,7 @@ pub(crate) struct Parser {
 
 impl Parser {
     /// Takes a piece of the stream, and adds the events that end in it to `events`.
-    pub(crate) fn push(&mut self, piece: &[u8], events: &mut Vec<Event>) {
+    pub fn push(&mut self, piece: &[u8], events: &mut Vec<Event>) {
         let mut rest = piece;
         if !piece.is_empty() && take(&mut self.after_cr) {
             rest = rest.strip_prefix(b"\n").unwrap_or(rest);
