@@ -179,7 +179,7 @@ mod tests {
         let mut parser = Parser::default();
         let mut events = Vec::new();
         parser.push(b"event: a\nid: 1\ndata: ", &mut events);
-        for _ in 0..100 {
+        for _ in 0..200 {
             parser.push(&[b'x'; 10_000], &mut events);
         }
         assert!(parser.line.len() <= MAX);
@@ -188,7 +188,7 @@ mod tests {
         assert_eq!(events, [dropped, event("message", "1", "y")]);
 
         let mut events = Vec::new();
-        for _ in 0..100 {
+        for _ in 0..200 {
             parser.push(format!("data: {}\n", "x".repeat(10_000)).as_bytes(), &mut events);
         }
         assert!(parser.data.len() <= MAX + 100);
