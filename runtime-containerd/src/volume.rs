@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use containerd_client::services::v1::snapshots::ViewSnapshotRequest;
-use rac_model::{Digest, ImageRef};
+use rac_model::{AppName, Digest, ImageRef};
 use rac_runtime::{BackendError, StartError};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, chmodat, fstat, readlinkat, statat};
 use tokio::task::spawn_blocking;
@@ -41,9 +41,9 @@ impl Engine {
         if image.config.volumes.is_empty() {
             return Ok(Vec::new());
         }
-        let all = self.config.home("volumes");
-        let home = all.join(reference.app.as_str());
-        begin_life(&all, reference.app.as_str(), life)
+        let home = self.config.home("volumes").join(reference.app.as_str());
+        self.begin_life(&reference.app, life)
+            .await
             .map_err(BackendError::during("look whose the volumes are"))?;
         let place = |path: &String| (home.join(name(path)), path.clone());
         let volumes: Vec<(PathBuf, String)> = image.config.volumes.iter().map(place).collect();
@@ -54,6 +54,12 @@ impl Engine {
             self.make_volumes(reference, image.range, missing).await?;
         }
         Ok(volumes)
+    }
+
+    /// The app and its previews share the volumes, and may start at once: one puts aside.
+    async fn begin_life(&self, app: &AppName, life: i64) -> io::Result<()> {
+        let _turn = self.preparing.turn(&format!("volumes of {app}")).await;
+        begin_life(&self.config.home("volumes"), app.as_str(), life)
     }
 
     async fn make_volumes(
@@ -91,16 +97,18 @@ impl Engine {
 fn begin_life(all: &Path, app: &str, life: i64) -> io::Result<()> {
     let home = all.join(app);
     let marker = home.join(LIFE);
-    // Without a marker they are of a time before lives were told apart.
     let before = match fs::read_to_string(&marker) {
-        Ok(text) => text.trim().parse().unwrap_or(life),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => life,
+        Ok(text) => text.trim().parse().ok(),
+        // They are of a time before lives were told apart.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(error),
     };
-    if life == 0 || (before == life && marker.exists()) {
+    // Lives only follow each other: an earlier one is a route that has yet to hear of the later, or
+    // a database that was set back.
+    if life <= before.unwrap_or(0) {
         return Ok(());
     }
-    if before != life {
+    if let Some(before) = before {
         let ended = all.join(ENDED);
         make_private(&ended)?;
         let aside = ended.join(format!("{app}-{before}-{}", Uuid::new_v4()));
@@ -232,6 +240,9 @@ mod tests {
 
         begin_life(&all, "shop", 9).unwrap();
         assert!(!file.exists(), "it is another one's");
+        fs::write(&file, "ours").unwrap();
+        begin_life(&all, "shop", 5).unwrap();
+        assert!(file.exists(), "what is late takes nothing away");
         let kept: Vec<_> = fs::read_dir(all.join(ENDED)).unwrap().flatten().collect();
         assert_eq!(fs::read_to_string(kept[0].path().join("abc")).unwrap(), "theirs");
         forget_ended(&all).unwrap();
