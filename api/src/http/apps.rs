@@ -91,10 +91,9 @@ async fn show(
 ) -> Result<Json<App>, ApiError> {
     let row = caller.app()?;
     let (app, mut nodes) = tokio::join!(viewing.of(row.clone(), caller.role), nodes.ask(&row.name));
-    if caller.may(Action::Inspect).is_err() {
-        nodes.iter_mut().for_each(hide_what_it_wrote);
-    } else if row.released_at > 0 && row.owner.is_none() {
-        // What a node remembers may be of the time of its last owner.
+    // What a node remembers of an app that was given up may be of the time of its last owner.
+    let given_up = row.owner.is_none() && row.released_at > 0;
+    if given_up || caller.may(Action::Inspect).is_err() {
         nodes.iter_mut().for_each(hide_what_it_wrote);
     }
     let previews = viewing.previews(&db, &row.name).await?;

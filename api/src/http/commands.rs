@@ -93,7 +93,7 @@ async fn set_stopped(
     Ok(())
 }
 
-/// Stops what runs of an app, on every node: the next request starts it anew.
+/// Replaces what runs of an app, on every node: what runs goes on until its successor serves.
 #[utoipa::path(
     post,
     path = "/v1/apps/{app}/restart",
